@@ -1,0 +1,2 @@
+//! gatekeeper
+pub mod signature;

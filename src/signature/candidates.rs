@@ -1,0 +1,190 @@
+//! The strings that Twilio may have signed for one message: few, bounded, and made lazily.
+
+use std::fmt;
+
+use super::{
+    form::{Order, Parameters, Tail},
+    message::Message,
+    origin::{Origin, OriginForm, Port},
+    target::{Spelling, respellings, slash_toggled, with_query},
+};
+
+/// Which string matched. Anything but the plain one says that products or proxies differ from the
+/// configuration: worth a look when it begins to move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// How the origin differed.
+    pub origin: OriginForm,
+    /// How the target differed.
+    pub spelling: Spelling,
+    /// In which order the form's names were appended.
+    pub order: Order,
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.spelling.label())?;
+        f.write_str(match self.origin.port {
+            Port::Kept => "",
+            Port::Removed => "+port_removed",
+            Port::Added => "+port_added",
+        })?;
+        f.write_str(if self.origin.without_userinfo { "+userinfo_removed" } else { "" })?;
+        f.write_str(if self.order == Order::Utf16 { "+utf16_order" } else { "" })
+    }
+}
+
+/// How many bytes one request may cost beyond its plain candidate, all keys together. Hashing them
+/// takes a few milliseconds; a genuine request of ordinary size needs under a thousandth of it.
+const MOST_HASHED: usize = 8 << 20;
+
+/// Tries the candidates in order until `test` accepts one.
+///
+/// `test` is given what is signed in three parts: origin, target, parameters. `keys` is how often
+/// it hashes them.
+pub(super) fn search(
+    message: &mut Message<'_>,
+    origin: &Origin,
+    keys: usize,
+    test: &mut dyn FnMut([&[u8]; 3]) -> bool,
+) -> Option<Candidate> {
+    let mut search = Search { origin, handshake: message.is_handshake(), keys, hashed: 0, test };
+    if search.handshake {
+        return search.over_websocket(message);
+    }
+    let tail = message.form().map(|form| form.sorted(Order::Bytes)).unwrap_or_default();
+    search
+        .plain(message, &tail, Order::Bytes)
+        .or_else(|| search.other_order(message, &tail))
+        .or_else(|| search.respelled(message, &tail))
+        .or_else(|| if message.form_is_hashed() { search.url_only(message) } else { None })
+}
+
+struct Search<'s> {
+    origin: &'s Origin,
+    handshake: bool,
+    keys: usize,
+    hashed: usize,
+    test: &'s mut dyn FnMut([&[u8]; 3]) -> bool,
+}
+
+impl Search<'_> {
+    /// The target as received: the first string tried is the plain truth.
+    fn plain(&mut self, message: &Message<'_>, tail: &[u8], order: Order) -> Option<Candidate> {
+        self.target(Spelling::Received, message.target().whole, tail, order)
+    }
+
+    fn other_order(&mut self, message: &mut Message<'_>, tail: &Tail) -> Option<Candidate> {
+        let form = message.form().filter(|form| form.has_astral())?;
+        let other = form.sorted(Order::Utf16);
+        if other == *tail { None } else { self.plain(message, &other, Order::Utf16) }
+    }
+
+    fn respelled(&mut self, message: &Message<'_>, tail: &[u8]) -> Option<Candidate> {
+        respellings(message.target())
+            .find_map(|(spelling, target)| self.target(spelling, &target, tail, Order::Bytes))
+    }
+
+    fn url_only(&mut self, message: &Message<'_>) -> Option<Candidate> {
+        self.plain(message, b"", Order::Bytes).or_else(|| self.respelled(message, b""))
+    }
+
+    /// Section 5 of the facts: the path with its slash toggled, the query in the URL or as
+    /// parameters, never left out.
+    fn over_websocket(&mut self, message: &Message<'_>) -> Option<Candidate> {
+        let target = message.target();
+        let toggled = slash_toggled(target.path);
+        let toggled_whole = with_query(&toggled, target.query);
+        let tail = Parameters::parse(target.query.unwrap_or_default()).sorted(Order::Bytes);
+        let urls: [(Spelling, &[u8], &[u8]); 4] = [
+            (Spelling::Received, target.whole, b""),
+            (Spelling::SlashToggled, &toggled_whole, b""),
+            (Spelling::QueryAsParameters, target.path, &tail),
+            (Spelling::SlashToggledQueryAsParameters, &toggled, &tail),
+        ];
+        let count = if target.query.is_some() { urls.len() } else { 2 };
+        urls.into_iter()
+            .take(count)
+            .find_map(|(spelling, url, tail)| self.target(spelling, url, tail, Order::Bytes))
+    }
+
+    /// One target under every form of the origin.
+    fn target(
+        &mut self,
+        spelling: Spelling,
+        target: &[u8],
+        tail: &[u8],
+        order: Order,
+    ) -> Option<Candidate> {
+        let forms = self.origin.forms(self.handshake);
+        let found = forms.iter().find(|(_, origin)| self.matches([origin, target, tail]));
+        found.map(|&(origin, _)| Candidate { origin, spelling, order })
+    }
+
+    /// Tests one string, while the budget lasts. The first one is always within it.
+    fn matches(&mut self, parts: [&[u8]; 3]) -> bool {
+        if self.hashed > MOST_HASHED {
+            return false;
+        }
+        let length = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
+        self.hashed = self.hashed.saturating_add(length.saturating_mul(self.keys));
+        (self.test)(parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::message::Shape;
+
+    fn candidates(shape: Shape, target: &str, body: &str) -> Vec<String> {
+        let origin = Origin::parse("https://h").unwrap();
+        let mut message = Message::bind(shape, target.as_bytes(), body.as_bytes()).unwrap();
+        let mut seen = Vec::new();
+        search(&mut message, &origin, 1, &mut |parts| {
+            seen.push(String::from_utf8(parts.concat()).unwrap());
+            false
+        });
+        seen
+    }
+
+    #[test]
+    fn the_plain_truth_comes_first_and_ordinary_requests_have_two() {
+        assert_eq!(
+            candidates(Shape::Form, "/p?q=1", "b=2&a=1"),
+            ["https://h/p?q=1a1b2", "https://h:443/p?q=1a1b2"]
+        );
+    }
+
+    #[test]
+    fn a_handshake_is_signed_with_wss_and_its_query_is_never_left_out() {
+        assert_eq!(
+            candidates(Shape::Handshake, "/r?b=2&a=1", ""),
+            [
+                "wss://h/r?b=2&a=1",
+                "wss://h:443/r?b=2&a=1",
+                "wss://h/r/?b=2&a=1",
+                "wss://h:443/r/?b=2&a=1",
+                "wss://h/ra1b2",
+                "wss://h:443/ra1b2",
+                "wss://h/r/a1b2",
+                "wss://h:443/r/a1b2",
+            ]
+        );
+        assert_eq!(candidates(Shape::Handshake, "/", "").len(), 4);
+    }
+
+    #[test]
+    fn the_bytes_hashed_for_one_request_are_bounded() {
+        let origin = Origin::parse("https://h").unwrap();
+        let body = format!("a={}&b=%F0%9F%98%80", "x".repeat(1 << 20));
+        let target = "/v?a=O%27h+x%20y&b=sip%3Ax%40y'";
+        let mut message = Message::bind(Shape::Form, target.as_bytes(), body.as_bytes()).unwrap();
+        let mut hashed = 0;
+        search(&mut message, &origin, 4, &mut |parts| {
+            hashed += 4 * parts.concat().len();
+            false
+        });
+        assert!(hashed > MOST_HASHED && hashed < MOST_HASHED + 4 * (body.len() + 100), "{hashed}");
+    }
+}

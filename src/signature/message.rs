@@ -1,0 +1,279 @@
+//! What a signature would have to cover for this request to be proven.
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{
+    form::{Decoded, Parameters, Tail, unhex},
+    target::Target,
+};
+
+/// The query parameter that carries the SHA-256 of a body which is no form.
+const BODY_HASH: &[u8] = b"bodySHA256";
+
+/// The parameter that says for which account a request speaks.
+const ACCOUNT_SID: &[u8] = b"AccountSid";
+
+/// How a body has to be bound, by what the head says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A WebSocket handshake: signed with `ws`/`wss`, no body.
+    Handshake,
+    /// GET or HEAD: no body, whatever the URL says of its hash.
+    Get,
+    /// `application/x-www-form-urlencoded` in UTF-8: the signature covers the parameters.
+    Form,
+    /// Any other type, or none: the URL carries the body's hash.
+    Other,
+    /// Several content types, a content coding, a foreign charset: what was signed is not what the
+    /// app would read, so only an empty body will do.
+    Opaque,
+}
+
+impl Shape {
+    /// Decides by method and by all `Content-Type` lines; `coded` says that there is a
+    /// `Content-Encoding`.
+    pub fn of<'a>(
+        method: &str,
+        mut content_types: impl Iterator<Item = &'a [u8]>,
+        coded: bool,
+    ) -> Self {
+        if matches!(method, "GET" | "HEAD") {
+            return Self::Get;
+        }
+        match (content_types.next(), content_types.next()) {
+            _ if coded => Self::Opaque,
+            (None, _) => Self::Other,
+            (Some(_), Some(_)) => Self::Opaque,
+            (Some(value), None) => Self::of_type(value),
+        }
+    }
+
+    fn of_type(value: &[u8]) -> Self {
+        let mut parts = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let media_type = parts.next().unwrap_or_default();
+        if !media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+            Self::Other
+        } else if parts.all(is_utf8_or_no_charset) {
+            Self::Form
+        } else {
+            Self::Opaque
+        }
+    }
+}
+
+fn is_utf8_or_no_charset(parameter: &[u8]) -> bool {
+    let mut halves = parameter.splitn(2, |&byte| byte == b'=').map(<[u8]>::trim_ascii);
+    let name = halves.next().unwrap_or_default();
+    let value = halves.next().unwrap_or_default();
+    let value =
+        value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+    !name.eq_ignore_ascii_case(b"charset")
+        || value.eq_ignore_ascii_case(b"utf-8")
+        || value.eq_ignore_ascii_case(b"utf8")
+}
+
+/// A request of which every body byte is bound by the MAC that its signature would be.
+///
+/// **A body that nothing binds has no `Message`**: there is no other way to make one than
+/// [`Message::bind`].
+#[derive(Debug)]
+pub struct Message<'a> {
+    target: Target<'a>,
+    bound: Bound<'a>,
+}
+
+#[derive(Debug)]
+enum Bound<'a> {
+    /// By the URL alone: there is no body, or its hash stands in the URL and was found right.
+    Url,
+    /// By the parameters that follow the URL, else by its hash in the URL.
+    Form { parameters: Parameters<'a>, body: &'a [u8] },
+    /// A handshake.
+    Handshake,
+}
+
+/// There is a body byte that no signature over this request could cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not bind this body")]
+pub struct NotCovered;
+
+impl<'a> Message<'a> {
+    /// Binds the whole body, or refuses.
+    ///
+    /// # Errors
+    /// [`NotCovered`].
+    pub fn bind(shape: Shape, target: &'a [u8], body: &'a [u8]) -> Result<Self, NotCovered> {
+        let target = Target::split(target);
+        let bound = match (shape, body) {
+            (Shape::Handshake, []) => Bound::Handshake,
+            (Shape::Get | Shape::Opaque, []) => Bound::Url,
+            (Shape::Handshake | Shape::Get | Shape::Opaque, _) => return Err(NotCovered),
+            (Shape::Form, _) => Bound::Form { parameters: Parameters::parse(body), body },
+            (Shape::Other, _) => match (DeclaredHash::of(target), body) {
+                (DeclaredHash::Absent, []) => Bound::Url,
+                (declared, _) if declared.is_of(body) => Bound::Url,
+                _ => return Err(NotCovered),
+            },
+        };
+        Ok(Self { target, bound })
+    }
+
+    /// Whether this is a form without a single parameter.
+    #[must_use]
+    pub fn is_empty_form(&self) -> bool {
+        matches!(&self.bound, Bound::Form { parameters, .. } if parameters.is_empty())
+    }
+
+    pub(super) const fn target(&self) -> Target<'a> {
+        self.target
+    }
+
+    pub(super) const fn is_handshake(&self) -> bool {
+        matches!(self.bound, Bound::Handshake)
+    }
+
+    /// The form's parameters, where they are what follows the URL.
+    pub(super) const fn form(&mut self) -> Option<&mut Parameters<'a>> {
+        match &mut self.bound {
+            Bound::Form { parameters, .. } => Some(parameters),
+            Bound::Url | Bound::Handshake => None,
+        }
+    }
+
+    /// Whether a form is bound by its hash in the URL instead, as Node and Go sign it.
+    pub(super) fn form_is_hashed(&self) -> bool {
+        match self.bound {
+            Bound::Form { body, .. } => {
+                !body.is_empty() && DeclaredHash::of(self.target).is_of(body)
+            }
+            Bound::Url | Bound::Handshake => false,
+        }
+    }
+
+    /// The first AccountSid that the request names: a claim, good for a look-up and no more.
+    pub(super) fn account(&self) -> Option<Tail> {
+        self.accounts().next().map(Iterator::collect)
+    }
+
+    /// Whether it names this account, and no other anywhere.
+    pub(super) fn speaks_for(&self, sid: &str) -> bool {
+        let mut named = self.accounts().peekable();
+        named.peek().is_some() && named.all(|account| account.eq(sid.bytes()))
+    }
+
+    fn accounts(&self) -> impl Iterator<Item = Decoded<'a>> {
+        let in_query = self.target.query_values(ACCOUNT_SID);
+        let form = match &self.bound {
+            Bound::Form { parameters, .. } => Some(parameters),
+            Bound::Url | Bound::Handshake => None,
+        };
+        in_query.chain(form.into_iter().flat_map(|form| form.values(ACCOUNT_SID)))
+    }
+}
+
+/// What the query says of the body's hash.
+enum DeclaredHash {
+    Absent,
+    One([u8; 32]),
+    /// Not 64 hex digits, or two that differ: libraries disagree on which one counts.
+    Ambiguous,
+}
+
+impl DeclaredHash {
+    fn of(target: Target<'_>) -> Self {
+        target.query_values(BODY_HASH).fold(Self::Absent, |known, value| {
+            match (known, hash_from_hex(value)) {
+                (Self::Absent, Some(hash)) => Self::One(hash),
+                (Self::One(known), Some(hash)) if known == hash => Self::One(known),
+                _ => Self::Ambiguous,
+            }
+        })
+    }
+
+    fn is_of(&self, body: &[u8]) -> bool {
+        match self {
+            Self::One(hash) => Sha256::digest(body).ct_eq(hash).into(),
+            Self::Absent | Self::Ambiguous => false,
+        }
+    }
+}
+
+fn hash_from_hex(mut digits: Decoded<'_>) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    for byte in &mut hash {
+        *byte = unhex(digits.next()?, digits.next()?)?;
+    }
+    digits.next().is_none().then_some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH_OF_HI: &str = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4";
+
+    fn shape(content_types: &[&str]) -> Shape {
+        Shape::of("POST", content_types.iter().map(|text| text.as_bytes()), false)
+    }
+
+    #[test]
+    fn the_content_type_decides_how_a_body_is_bound() {
+        for form in [
+            "application/x-www-form-urlencoded",
+            "Application/X-WWW-Form-Urlencoded; Charset=\"utf-8\"",
+            "application/x-www-form-urlencoded ;charset=UTF-8;x=y",
+        ] {
+            assert_eq!(shape(&[form]), Shape::Form, "{form}");
+        }
+        assert_eq!(shape(&[]), Shape::Other);
+        assert_eq!(shape(&["multipart/form-data; boundary=b"]), Shape::Other);
+        assert_eq!(shape(&["application/x-www-form-urlencoded, text/plain"]), Shape::Other);
+        assert_eq!(shape(&["application/x-www-form-urlencoded; charset=utf-16"]), Shape::Opaque);
+        assert_eq!(shape(&["application/x-www-form-urlencoded", "text/plain"]), Shape::Opaque);
+        assert_eq!(Shape::of("POST", std::iter::empty(), true), Shape::Opaque);
+        assert_eq!(Shape::of("GET", std::iter::empty(), true), Shape::Get);
+    }
+
+    #[test]
+    fn a_body_that_nothing_binds_has_no_message() {
+        let hashed = format!("/e?bodySHA256={HASH_OF_HI}");
+        let twice = format!("{hashed}&bodySHA256={HASH_OF_HI}");
+        let differing = format!("{hashed}&bodySHA256={}", "0".repeat(64));
+        let upper = format!("/e?body%53HA256={}", HASH_OF_HI.to_uppercase());
+        let longer = format!("{hashed}0");
+        for (shape, target, body, bound) in [
+            (Shape::Other, "/e", "", true),
+            (Shape::Other, "/e", "hi", false),
+            (Shape::Other, hashed.as_str(), "hi", true),
+            (Shape::Other, hashed.as_str(), "ho", false),
+            (Shape::Other, hashed.as_str(), "", false),
+            (Shape::Other, twice.as_str(), "hi", true),
+            (Shape::Other, upper.as_str(), "hi", true),
+            (Shape::Other, differing.as_str(), "hi", false),
+            (Shape::Other, longer.as_str(), "hi", false),
+            (Shape::Get, "/e", "", true),
+            (Shape::Get, hashed.as_str(), "hi", false),
+            (Shape::Get, hashed.as_str(), "", true),
+            (Shape::Handshake, "/e", "hi", false),
+            (Shape::Opaque, hashed.as_str(), "hi", false),
+            (Shape::Opaque, "/e", "", true),
+            (Shape::Form, "/e", "hi", true),
+        ] {
+            let message = Message::bind(shape, target.as_bytes(), body.as_bytes());
+            assert_eq!(message.is_ok(), bound, "{shape:?} {target} {body:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_speaks_for_one_account_or_for_none() {
+        let names = |target: &'static str, body: &'static str| {
+            Message::bind(Shape::Form, target.as_bytes(), body.as_bytes()).unwrap()
+        };
+        assert!(names("/", "AccountSid=AC1").speaks_for("AC1"));
+        assert!(names("/?Account%53id=AC1", "a=b").speaks_for("AC1"));
+        assert!(!names("/", "a=b").speaks_for("AC1"));
+        assert!(!names("/?AccountSid=AC2", "AccountSid=AC1").speaks_for("AC1"));
+        assert!(!names("/", "AccountSid=AC1&AccountSid=AC2").speaks_for("AC1"));
+    }
+}

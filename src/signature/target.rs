@@ -1,0 +1,258 @@
+//! The request target, and the other spellings of it that Twilio may have signed.
+
+use super::form::{Decoded, pairs};
+
+/// A target as it stood in the request line, split at its first `?`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) whole: &'a [u8],
+    pub(super) path: &'a [u8],
+    pub(super) query: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn split(whole: &'a [u8]) -> Self {
+        let mut halves = whole.splitn(2, |&byte| byte == b'?');
+        Self { whole, path: halves.next().unwrap_or_default(), query: halves.next() }
+    }
+
+    /// The decoded values of one query parameter.
+    pub(super) fn query_values(self, name: &[u8]) -> impl Iterator<Item = Decoded<'a>> {
+        pairs(self.query.unwrap_or_default())
+            .filter(move |&(raw, _)| Decoded(raw).eq(name.iter().copied()))
+            .map(|(_, value)| Decoded(value))
+    }
+}
+
+/// How the signed target differs from the one received. Each decodes to the same meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Spelling {
+    /// Byte for byte as received: nearly all traffic.
+    Received,
+    /// A root path left out: `https://h` for `/`.
+    WithoutRoot,
+    /// A bare `?` at the end left out (Python's URL parser drops it).
+    WithoutEmptyQuery,
+    /// Both of these.
+    WithoutRootAndEmptyQuery,
+    /// A repeated, identical `bodySHA256` only once (twilio-php 861).
+    BodyHashOnce,
+    /// `%27` was signed as `'` (twilio-node 1059).
+    ApostropheRaw,
+    /// `'` was signed as `%27` (twilio-ruby 528).
+    ApostropheEscaped,
+    /// `%40` and `%3A` were signed as `@` and `:` (twilio-node 621).
+    SipRaw,
+    /// `+` was signed as `%20`.
+    SpaceAsEscape,
+    /// `%20` was signed as `+`.
+    SpaceAsPlus,
+    /// The query as Node's `querystring` writes it.
+    QuerystringStyle,
+    /// The query as an HTML form writes it.
+    FormStyle,
+    /// A handshake whose path was signed with its trailing slash toggled.
+    SlashToggled,
+    /// A handshake whose query was signed like form parameters.
+    QueryAsParameters,
+    /// Both of these.
+    SlashToggledQueryAsParameters,
+}
+
+impl Spelling {
+    /// Its name in logs and counters.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::WithoutRoot => "without_root",
+            Self::WithoutEmptyQuery => "without_empty_query",
+            Self::WithoutRootAndEmptyQuery => "without_root_and_empty_query",
+            Self::BodyHashOnce => "body_hash_once",
+            Self::ApostropheRaw => "apostrophe_raw",
+            Self::ApostropheEscaped => "apostrophe_escaped",
+            Self::SipRaw => "sip_raw",
+            Self::SpaceAsEscape => "space_as_escape",
+            Self::SpaceAsPlus => "space_as_plus",
+            Self::QuerystringStyle => "querystring_style",
+            Self::FormStyle => "form_style",
+            Self::SlashToggled => "slash_toggled",
+            Self::QueryAsParameters => "query_as_parameters",
+            Self::SlashToggledQueryAsParameters => "slash_toggled_query_as_parameters",
+        }
+    }
+}
+
+/// A longer query is judged as received and not respelled: Twilio sends a few hundred bytes.
+const LONGEST_RESPELLED: usize = 8192;
+
+type Respell = fn(Target<'_>) -> Option<Vec<u8>>;
+
+/// The respellings of section 4 of the recommended algorithm, in its order.
+const RESPELLINGS: [(Spelling, Respell); 11] = [
+    (Spelling::WithoutRoot, |t| (t.path == b"/").then(|| with_query(b"", t.query))),
+    (Spelling::WithoutEmptyQuery, |t| (t.query == Some(b"")).then(|| t.path.to_vec())),
+    (Spelling::WithoutRootAndEmptyQuery, |t| (t.whole == b"/?").then(Vec::new)),
+    (Spelling::BodyHashOnce, body_hash_once),
+    (Spelling::ApostropheRaw, |t| requery(t, |query| replaced(query, b"%27", b"'"))),
+    (Spelling::ApostropheEscaped, |t| requery(t, |query| replaced(query, b"'", b"%27"))),
+    (Spelling::SipRaw, |t| requery(t, sip_raw)),
+    (Spelling::SpaceAsEscape, |t| requery(t, |query| replaced(query, b"+", b"%20"))),
+    (Spelling::SpaceAsPlus, |t| requery(t, |query| replaced(query, b"%20", b"+"))),
+    (Spelling::QuerystringStyle, |t| requery(t, |query| encoded(query, b"%20", b"-_.!~*'()"))),
+    (Spelling::FormStyle, |t| requery(t, |query| encoded(query, b"+", b"-_.*"))),
+];
+
+/// The respellings of a target, made one at a time and only when asked for.
+pub(super) fn respellings(target: Target<'_>) -> impl Iterator<Item = (Spelling, Vec<u8>)> {
+    RESPELLINGS.iter().filter_map(move |(spelling, respell)| Some((*spelling, respell(target)?)))
+}
+
+/// The path with its trailing slash added or taken.
+pub(super) fn slash_toggled(path: &[u8]) -> Vec<u8> {
+    path.strip_suffix(b"/").map_or_else(|| [path, b"/"].concat(), <[u8]>::to_vec)
+}
+
+/// A path and its query, joined again.
+pub(super) fn with_query(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
+    query.map_or_else(|| path.to_vec(), |query| [path, b"?", query].concat())
+}
+
+/// Rewrites the query, **only if the result differs and decodes to exactly the same names and
+/// values**: without that rule a replayed signature could change what the app reads.
+fn requery(target: Target<'_>, rewrite: impl Fn(&[u8]) -> Vec<u8>) -> Option<Vec<u8>> {
+    let query = target.query.filter(|query| query.len() <= LONGEST_RESPELLED)?;
+    let respelled = rewrite(query);
+    (respelled != query && means_the_same(query, &respelled))
+        .then(|| with_query(target.path, Some(&respelled)))
+}
+
+fn means_the_same(left: &[u8], right: &[u8]) -> bool {
+    let mut right = pairs(right);
+    let same = |raw, other| Decoded(raw).eq(Decoded(other));
+    pairs(left)
+        .all(|(name, value)| right.next().is_some_and(|(n, v)| same(name, n) && same(value, v)))
+        && right.next().is_none()
+}
+
+fn replaced(query: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut respelled = Vec::with_capacity(query.len());
+    let mut rest = query;
+    while let [first, tail @ ..] = rest {
+        if let Some(after) = rest.strip_prefix(from) {
+            respelled.extend_from_slice(to);
+            rest = after;
+        } else {
+            respelled.push(*first);
+            rest = tail;
+        }
+    }
+    respelled
+}
+
+fn sip_raw(query: &[u8]) -> Vec<u8> {
+    let colons = replaced(&replaced(query, b"%40", b"@"), b"%3A", b":");
+    replaced(&colons, b"%3a", b":")
+}
+
+/// Decodes and encodes again, with letters, digits and `kept` left as they are.
+fn encoded(query: &[u8], space: &[u8], kept: &[u8]) -> Vec<u8> {
+    let mut respelled = Vec::with_capacity(query.len());
+    for (name, value) in pairs(query) {
+        if !respelled.is_empty() {
+            respelled.push(b'&');
+        }
+        encode_into(name, space, kept, &mut respelled);
+        respelled.push(b'=');
+        encode_into(value, space, kept, &mut respelled);
+    }
+    respelled
+}
+
+fn encode_into(raw: &[u8], space: &[u8], kept: &[u8], respelled: &mut Vec<u8>) {
+    const HEX: [u8; 16] = *b"0123456789ABCDEF";
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or_default();
+    for byte in Decoded(raw) {
+        match byte {
+            b' ' => respelled.extend_from_slice(space),
+            _ if byte.is_ascii_alphanumeric() || kept.contains(&byte) => respelled.push(byte),
+            _ => respelled.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]),
+        }
+    }
+}
+
+/// Drops the later ones of several identical `bodySHA256=…`.
+fn body_hash_once(target: Target<'_>) -> Option<Vec<u8>> {
+    let query = target.query.filter(|query| query.len() <= LONGEST_RESPELLED)?;
+    let mut first: Option<&[u8]> = None;
+    let mut dropped = false;
+    let kept: Vec<&[u8]> = query
+        .split(|&byte| byte == b'&')
+        .filter(|segment| match first {
+            Some(hash) if hash == *segment => {
+                dropped = true;
+                false
+            }
+            None if segment.starts_with(b"bodySHA256=") => {
+                first = Some(segment);
+                true
+            }
+            _ => true,
+        })
+        .collect();
+    dropped.then(|| with_query(target.path, Some(&kept.join(&b'&'))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn respelled(target: &str) -> Vec<(Spelling, String)> {
+        respellings(Target::split(target.as_bytes()))
+            .map(|(spelling, bytes)| (spelling, String::from_utf8(bytes).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_plain_target_has_no_other_spelling() {
+        assert!(respelled("/voice?a=b&c=d").is_empty());
+        assert!(respelled("/voice").is_empty());
+        assert!(respelled("/o'hara%27").is_empty());
+    }
+
+    #[test]
+    fn each_respelling_changes_one_thing() {
+        assert_eq!(respelled("/"), [(Spelling::WithoutRoot, String::new())]);
+        let names: Vec<_> = respelled("/?").into_iter().map(|(spelling, _)| spelling).collect();
+        assert_eq!(
+            names,
+            [
+                Spelling::WithoutRoot,
+                Spelling::WithoutEmptyQuery,
+                Spelling::WithoutRootAndEmptyQuery
+            ]
+        );
+        let found = respelled("/v?a=O%27h+x&b=sip%3Ax%40y");
+        assert!(found.contains(&(Spelling::ApostropheRaw, "/v?a=O'h+x&b=sip%3Ax%40y".into())));
+        assert!(found.contains(&(Spelling::SipRaw, "/v?a=O%27h+x&b=sip:x@y".into())));
+        assert!(found.contains(&(Spelling::SpaceAsEscape, "/v?a=O%27h%20x&b=sip%3Ax%40y".into())));
+        assert!(found.contains(&(Spelling::QuerystringStyle, "/v?a=O'h%20x&b=sip%3Ax%40y".into())));
+    }
+
+    #[test]
+    fn a_respelling_that_would_mean_something_else_is_not_made() {
+        let double = Target::split(b"/?a=%2527");
+        assert!(respellings(double).all(|(spelling, _)| spelling != Spelling::ApostropheRaw));
+        assert!(means_the_same(b"a=%41&&b", b"a=A&b="));
+        assert!(!means_the_same(b"a=1&b=2", b"a=1"));
+        assert!(!means_the_same(b"a=1", b"a=1&b=2"));
+        assert!(!means_the_same(b"a=%FF", b"a=%EF%BF%BD"));
+    }
+
+    #[test]
+    fn a_repeated_body_hash_collapses() {
+        let found = respelled("/?bodySHA256=ab&x=1&bodySHA256=ab");
+        assert!(found.contains(&(Spelling::BodyHashOnce, "/?bodySHA256=ab&x=1".into())));
+        assert!(respelled("/p?bodySHA256=ab&bodySHA256=cd").is_empty());
+    }
+}
