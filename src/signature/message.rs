@@ -84,6 +84,10 @@ pub struct Message<'a> {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack of one judgement; a box would cost an allocation"
+)]
 enum Bound<'a> {
     /// By the URL alone: there is no body, or its hash stands in the URL and was found right.
     Url,

@@ -1,0 +1,237 @@
+//! What is wrong with a configuration, said so that it can be mended.
+
+use std::{fmt, io, ops::Range, path::PathBuf};
+
+use super::raw::Place;
+use crate::routes::{PatternFault, UpstreamFault};
+use crate::signature::OriginFault;
+
+/// One fault: where, what, and the cure.
+#[derive(Debug)]
+pub struct Fault {
+    /// Where it was written.
+    pub place: Place,
+    /// The key it is about, as `route.public_url`.
+    pub key: &'static str,
+    /// What it is.
+    pub kind: FaultKind,
+}
+
+/// Every fault there is.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultKind {
+    /// The file cannot be read.
+    #[error("cannot read it: {0}")]
+    Unreadable(io::Error),
+    /// Not TOML.
+    #[error("{0}")]
+    Syntax(String),
+    /// An unknown key, or a value of the wrong type.
+    #[error("{0}")]
+    Type(String),
+    /// A key that has no default.
+    #[error("missing")]
+    Missing,
+    /// No origin.
+    #[error("{0}")]
+    Origin(OriginFault),
+    /// No upstream.
+    #[error("{0}")]
+    Upstream(UpstreamFault),
+    /// No route path.
+    #[error("{0}")]
+    Pattern(PatternFault),
+    /// No address to listen on.
+    #[error("no address to listen on")]
+    Listen,
+    /// Two routes on one path; the first one's place is named.
+    #[error("an earlier route has this path already")]
+    Twice,
+    /// No token for a guarded route.
+    #[error("nothing could ever be proven here: this route has no auth token")]
+    NoToken,
+    /// A public route with tokens of its own.
+    #[error("a public route checks nothing, so its tokens would be of no use")]
+    IdleToken,
+    /// An empty token.
+    #[error("the token is empty: anybody can compute a signature with it")]
+    EmptyToken,
+    /// A token with spaces or line breaks inside.
+    #[error("the token has white space in it")]
+    SpacedToken,
+    /// Not exactly one of env, file, credential, value.
+    #[error("a token comes from exactly one of env, file, credential or value")]
+    Source,
+    /// A variable that is not there.
+    #[error("the variable {0} cannot be read: {1}")]
+    Env(String, io::Error),
+    /// A file that is not there.
+    #[error("the file {0} cannot be read: {1}")]
+    File(PathBuf, io::Error),
+    /// A credential that is not there.
+    #[error("the credential {0} cannot be read: {1}")]
+    Credential(String, io::Error),
+    /// `algorithm` without `key_id`, or the other way round.
+    #[error("key_id and algorithm belong together")]
+    HalfSharedKey,
+    /// A SharedKey bound to an account.
+    #[error("a SharedKey is chosen by its id; account_sid would never be looked at")]
+    SharedKeyWithAccount,
+    /// No account SID.
+    #[error("an account SID is AC and 32 hex digits")]
+    AccountSid,
+    /// More keys than one request may be tried with.
+    #[error("more than {0} tokens: every one of them is tried on every forged request")]
+    TooManyTokens(usize),
+    /// No method.
+    #[error("not an HTTP method in capitals")]
+    Method,
+    /// No status for a refusal.
+    #[error("a refusal is a status from 400 to 599")]
+    Status,
+    /// A number or duration out of range.
+    #[error("must be at least {0}")]
+    TooSmall(&'static str),
+}
+
+impl FaultKind {
+    /// What to do about it.
+    #[must_use]
+    pub const fn cure(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => {
+                "name the file with -c, or run without one: gatekeeper run --upstream URL --public-url URL"
+            }
+            Self::Syntax(_) => "see https://toml.io; strings stand in quotes",
+            Self::Type(_) => "`gatekeeper schema` lists every key and its type",
+            Self::Missing => "write it at the top, or on the route that needs it",
+            Self::Origin(_) => {
+                "write it as Twilio has it on file: public_url = \"https://hooks.example.com\""
+            }
+            Self::Upstream(_) => {
+                "write where your app listens: upstream = \"http://127.0.0.1:3030\""
+            }
+            Self::Pattern(_) => "write one path (\"/voice\") or a subtree (\"/sms/*\")",
+            Self::Listen => "write address and port: listen = \"0.0.0.0:8080\"",
+            Self::Twice => "keep one of the two",
+            Self::NoToken => {
+                "add auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }] at the top or here"
+            }
+            Self::IdleToken => "drop auth_tokens, or drop access = \"public\"",
+            Self::EmptyToken => "copy the auth token from the Twilio console",
+            Self::SpacedToken => "copy the token alone: 32 hex digits",
+            Self::Source => {
+                "write { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" } or \"TOKEN\""
+            }
+            Self::Env(..) => "export it before the start, or pass it to the container",
+            Self::File(..) => "create it with the token as its only line, readable by this user",
+            Self::Credential(..) => "add LoadCredential=NAME:PATH to the systemd unit",
+            Self::HalfSharedKey => {
+                "add the other: { env = \"…\", key_id = \"webhooks_sharedkey_…\", algorithm = \"HMAC_SHA256\" }"
+            }
+            Self::SharedKeyWithAccount => "drop account_sid",
+            Self::AccountSid => "copy the Account SID from the Twilio console",
+            Self::TooManyTokens(_) => "keep the current and the previous token of each account",
+            Self::Method => "write methods = [\"GET\", \"POST\"]",
+            Self::Status => "write for example missing_status = 401",
+            Self::TooSmall(_) => "raise it, or drop the line for the default",
+        }
+    }
+
+    /// Whether the text at its place may hold a token.
+    const fn is_about_secrets(&self) -> bool {
+        matches!(
+            self,
+            Self::Syntax(_) | Self::Type(_) | Self::EmptyToken | Self::SpacedToken | Self::Source
+        )
+    }
+}
+
+/// All faults of one configuration, with the text they are in.
+#[derive(Debug)]
+pub struct Faults {
+    /// The file's name.
+    pub name: String,
+    text: zeroize::Zeroizing<String>,
+    /// At least one.
+    pub list: Vec<Fault>,
+}
+
+impl Faults {
+    /// Puts faults and text together.
+    #[must_use]
+    pub fn new(name: &str, text: &str, list: Vec<Fault>) -> Self {
+        Self { name: name.to_owned(), text: text.to_owned().into(), list }
+    }
+}
+
+/// Every fault with file, line, column, the offending text and the cure. No token is ever shown.
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.list {
+            let Fault { place, key, kind } = fault;
+            let what = masked(&kind.to_string(), kind.is_about_secrets());
+            match place {
+                Place::File(span) => {
+                    let (line, column) = self.position(span.start);
+                    writeln!(f, "{}:{line}:{column}: {key}: {what}", self.name)?;
+                    writeln!(f, "    | {}", masked(self.excerpt(span), kind.is_about_secrets()))?;
+                }
+                Place::Flag(flag) => writeln!(f, "{flag}: {what}")?,
+                Place::Nowhere => writeln!(f, "{}: {key}: {what}", self.name)?,
+            }
+            writeln!(f, "    = {}", kind.cure())?;
+        }
+        Ok(())
+    }
+}
+
+impl Faults {
+    /// Line and column, from 1.
+    fn position(&self, at: usize) -> (usize, usize) {
+        let before = self.text.get(..at).unwrap_or(&self.text);
+        let line = before.matches('\n').count().saturating_add(1);
+        let start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
+        let column = before.get(start..).unwrap_or_default().chars().count().saturating_add(1);
+        (line, column)
+    }
+
+    /// The line it begins in.
+    fn excerpt(&self, span: &Range<usize>) -> &str {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
+        self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default().trim()
+    }
+}
+
+/// Hides what may be a token: long runs of letters and digits always, and all that stands in
+/// quotes where the fault is one that a token can cause.
+fn masked(text: &str, quoted_too: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut quote = None;
+    let mut run = String::new();
+    for character in text.chars().chain(std::iter::once('\n')) {
+        if character.is_ascii_alphanumeric() && quote.is_none() {
+            run.push(character);
+            continue;
+        }
+        let hide = run.len() >= 16 && run.contains(|c: char| c.is_ascii_digit());
+        shown.push_str(if hide { "…" } else { &run });
+        run.clear();
+        match (quote, character) {
+            (Some(open), _) if open == character => {
+                quote = None;
+                shown.push_str("…");
+                shown.push(character);
+            }
+            (Some(_), _) => {}
+            (None, '"' | '\'') if quoted_too => {
+                quote = Some(character);
+                shown.push(character);
+            }
+            (None, _) => shown.push(character),
+        }
+    }
+    shown.truncate(shown.trim_end().len());
+    shown
+}

@@ -1,0 +1,300 @@
+//! The file as it is written: what serde reads and the schema describes. Nothing here is checked
+//! beyond its type; that is `refine`'s.
+
+use std::{borrow::Cow, fmt, ops::Range, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::secret::Secret;
+
+/// A value and where it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub value: T,
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Byte range in the file.
+    File(Range<usize>),
+    /// A flag, or the variable that stands for it.
+    Flag(&'static str),
+    /// Nowhere: what is missing has no place.
+    Nowhere,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        Ok(Self { place: Place::File(spanned.span()), value: spanned.into_inner() })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// gatekeeper.toml. Keys at the top are defaults that a route may override.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "gatekeeper configuration")]
+pub struct RawConfig {
+    /// Where to listen: "address:port", or a list of such.
+    pub listen: Option<At<OneOrMany>>,
+    /// The origin that Twilio has on file, with the path prefix that a proxy strips, if one does.
+    pub public_url: Option<At<String>>,
+    /// Where proven requests go: "http://host:port".
+    pub upstream: Option<At<String>>,
+    /// Other Host values than public_url's, where something in front rewrites Host.
+    pub allowed_hosts: Option<Vec<At<String>>>,
+    /// Auth tokens; any one may match.
+    pub auth_tokens: Option<At<Vec<At<RawToken>>>>,
+    /// Methods that routes take. Default: GET and POST.
+    pub methods: Option<At<Vec<At<String>>>>,
+    /// Whether a form POST without parameters may pass. Default: false (400, as in Twilio's article).
+    pub allow_empty_form: Option<bool>,
+    /// Status for a request without a signature. Default: 418.
+    pub missing_status: Option<At<u16>>,
+    /// Status for a request that is not proven. Default: 403.
+    pub mismatch_status: Option<At<u16>>,
+    /// "off" (default): no header is added. "append": X-Forwarded-For, -Proto and -Host are.
+    pub forwarded_headers: Option<RawForwarded>,
+    /// The routes. None: one guarded route, "/*".
+    pub route: Vec<At<RawRoute>>,
+    /// Bounds in bytes, numbers and time.
+    pub limits: RawLimits,
+}
+
+/// One route; the longest match wins.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Route")]
+pub struct RawRoute {
+    /// One path ("/voice") or a subtree ("/sms/*").
+    pub path: Option<At<String>>,
+    /// "twilio" (default): signed requests only. "public": forwarded unverified.
+    pub access: RawAccess,
+    /// Overrides the key at the top.
+    pub public_url: Option<At<String>>,
+    /// Overrides the key at the top.
+    pub upstream: Option<At<String>>,
+    /// Overrides the key at the top.
+    pub allowed_hosts: Option<Vec<At<String>>>,
+    /// Overrides the key at the top.
+    pub auth_tokens: Option<At<Vec<At<RawToken>>>>,
+    /// Overrides the key at the top.
+    pub methods: Option<At<Vec<At<String>>>>,
+    /// Overrides the key at the top.
+    pub allow_empty_form: Option<bool>,
+    /// Overrides the key at the top.
+    pub missing_status: Option<At<u16>>,
+    /// Overrides the key at the top.
+    pub mismatch_status: Option<At<u16>>,
+    /// Overrides the key at the top.
+    pub forwarded_headers: Option<RawForwarded>,
+    /// Overrides limits.max_body_bytes.
+    pub max_body_bytes: Option<At<u64>>,
+}
+
+/// Whether a route asks for proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Access")]
+pub enum RawAccess {
+    /// Signed requests only.
+    #[default]
+    Twilio,
+    /// Forwarded unverified.
+    Public,
+}
+
+/// Whether `X-Forwarded-*` are appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "ForwardedHeaders")]
+pub enum RawForwarded {
+    /// No header is added.
+    #[default]
+    Off,
+    /// X-Forwarded-For, -Proto and -Host are.
+    Append,
+}
+
+/// Bounds. Durations are texts such as "10s", "500ms", "1m 30s".
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Limits")]
+pub struct RawLimits {
+    /// Longest body of a request, in bytes. Default: 262144.
+    pub max_body_bytes: Option<At<u64>>,
+    /// Connections at once. Default: 10240.
+    pub max_connections: Option<At<usize>>,
+    /// Request line and headers together, in bytes; at least 8192. Default: 32768.
+    pub max_head_bytes: Option<At<usize>>,
+    /// Header fields in one request. Default: 100.
+    pub max_headers: Option<At<usize>>,
+    /// Until a request's head is complete, and how long a connection may idle. Default: "30s".
+    pub head_timeout: Option<At<Period>>,
+    /// Until a request's body is complete. Default: "10s".
+    pub body_timeout: Option<At<Period>>,
+    /// One attempt to connect to the upstream. Default: "3s".
+    pub connect_timeout: Option<At<Period>>,
+    /// How long a refused connection is tried again. Default: "1s".
+    pub connect_retry: Option<At<Period>>,
+    /// Until the app begins to answer; Twilio gives up after 15 s. Default: "14s".
+    pub response_timeout: Option<At<Period>>,
+    /// Longest pause inside the app's answer. Default: "30s".
+    pub response_idle_timeout: Option<At<Period>>,
+    /// How long an unused upstream connection is kept; less than the app keeps it. Default: "1s".
+    pub upstream_idle_timeout: Option<At<Period>>,
+    /// Unused upstream connections kept. Default: 128.
+    pub upstream_idle_connections: Option<At<usize>>,
+    /// Longest silence in a tunnelled WebSocket. Default: "5m".
+    pub tunnel_idle_timeout: Option<At<Period>>,
+    /// What is in flight at the end has this long. Default: "20s".
+    pub drain_timeout: Option<At<Period>>,
+}
+
+/// "one" or ["several", "of them"].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
+pub enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    /// As a list.
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// A duration as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Self).map_err(|_| {
+            de::Error::custom("expected a duration such as \"10s\", \"500ms\" or \"1m 30s\"")
+        })
+    }
+}
+
+impl JsonSchema for Period {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["10s", "500ms", "1m 30s"] })
+    }
+}
+
+/// An auth token or SharedKey: the text itself, or where it is to be found.
+#[derive(Debug)]
+pub enum RawToken {
+    /// `"…"`
+    Inline(Secret),
+    /// `{ env = "…" }` and its like.
+    Found(Box<RawSource>),
+}
+
+/// Where a token is to be found, and what it is good for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "TokenSource")]
+pub struct RawSource {
+    /// The environment variable that holds it.
+    pub env: Option<At<String>>,
+    /// The file that holds it; relative paths start at this file's folder.
+    pub file: Option<At<String>>,
+    /// The systemd credential that holds it.
+    pub credential: Option<At<String>>,
+    /// The token itself.
+    pub value: Option<At<Secret>>,
+    /// Good only for requests that speak for this account.
+    pub account_sid: Option<At<String>>,
+    /// The id of a Twilio SharedKey.
+    pub key_id: Option<At<String>>,
+    /// The SharedKey's algorithm, as set at Twilio.
+    pub algorithm: Option<At<RawAlgorithm>>,
+    /// What logs and counters call this key.
+    pub name: Option<At<String>>,
+}
+
+/// A SharedKey's algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "Algorithm")]
+pub enum RawAlgorithm {
+    /// HMAC-SHA1.
+    #[serde(rename = "HMAC_SHA1")]
+    HmacSha1,
+    /// HMAC-SHA256.
+    #[serde(rename = "HMAC_SHA256")]
+    HmacSha256,
+}
+
+impl RawToken {
+    /// `{ env = NAME }`, as if it had been written.
+    pub fn from_env(name: &str) -> Self {
+        let env = Some(At { place: Place::Nowhere, value: name.to_owned() });
+        Self::Found(Box::new(RawSource { env, ..RawSource::default() }))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TokenVisitor;
+        impl<'de> Visitor<'de> for TokenVisitor {
+            type Value = RawToken;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a token, or a table such as { env = \"TWILIO_AUTH_TOKEN\" }")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawToken, E> {
+                Ok(RawToken::Inline(Secret::new(text)))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawToken, A::Error> {
+                let source = RawSource::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawToken::Found(Box::new(source)))
+            }
+        }
+        deserializer.deserialize_any(TokenVisitor)
+    }
+}
+
+impl JsonSchema for RawToken {
+    fn schema_name() -> Cow<'static, str> {
+        "Token".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let source = generator.subschema_for::<RawSource>();
+        json_schema!({ "anyOf": [{ "type": "string" }, source] })
+    }
+}

@@ -1,0 +1,103 @@
+//! Text into [`RawConfig`], with every fault of syntax, name and type at once.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::{
+    Spanned,
+    de::{DeArray, DeTable, DeValue, Deserializer, Error},
+};
+
+use super::{
+    fault::{Fault, FaultKind},
+    raw::{Place, RawConfig},
+};
+
+/// More faults than this are not worth reading at once.
+const MOST_FAULTS: usize = 50;
+
+/// Reads what can be read; what cannot is among the faults.
+pub(super) fn read(text: &str) -> (RawConfig, Vec<Fault>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return (
+            RawConfig::default(),
+            errors.iter().map(|error| fault(error, FaultKind::Syntax)).collect(),
+        );
+    }
+    read_table(table)
+}
+
+/// serde stops at the first fault. So what it stopped at is noted, taken out, and the rest read
+/// again.
+fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
+    let mut faults = Vec::new();
+    while faults.len() < MOST_FAULTS {
+        let error = match RawConfig::deserialize(Deserializer::from(table.clone())) {
+            Ok(raw) => return (raw, faults),
+            Err(error) => error,
+        };
+        faults.push(fault(&error, FaultKind::Type));
+        let Some(span) = error.span() else { break };
+        if !remove(table.get_mut(), &span) {
+            break;
+        }
+    }
+    (RawConfig::default(), faults)
+}
+
+fn fault(error: &Error, kind: fn(String) -> FaultKind) -> Fault {
+    let place = error.span().map_or(Place::Nowhere, Place::File);
+    Fault { place, key: "toml", kind: kind(error.message().to_owned()) }
+}
+
+/// Takes out the smallest entry that the span lies in; `false` if there is none.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+    let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    let mut key_of_entry = None;
+    for (key, value) in table.iter_mut() {
+        if key.span() == *span || value.span() == *span {
+            key_of_entry = Some(key.clone());
+            break;
+        }
+        if holds(value, span) || within(value.span()) {
+            if remove_inside(value, span) {
+                return true;
+            }
+            key_of_entry = Some(key.clone());
+            break;
+        }
+    }
+    key_of_entry.is_some_and(|key| table.remove(&key).is_some())
+}
+
+fn remove_inside(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+    match value.get_mut() {
+        DeValue::Table(table) => remove(table, span),
+        DeValue::Array(array) => {
+            let inside = array.iter().position(|item| item.span() == *span || holds(item, span));
+            let Some(at) = inside else { return false };
+            let item = array.get_mut(at);
+            if item.is_some_and(|item| item.span() != *span && remove_inside(item, span)) {
+                return true;
+            }
+            let items = std::mem::replace(array, DeArray::new()).into_iter().enumerate();
+            *array = items.filter(|(index, _)| *index != at).map(|(_, item)| item).collect();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether the span lies somewhere below: a table's own span may cover its header only.
+fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+    let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    within(value.span())
+        || match value.get_ref() {
+            DeValue::Table(table) => {
+                table.iter().any(|(key, value)| within(key.span()) || holds(value, span))
+            }
+            DeValue::Array(array) => array.iter().any(|item| holds(item, span)),
+            _ => false,
+        }
+}

@@ -1,0 +1,449 @@
+//! [`RawConfig`] into [`Config`]: parsed, inherited, and with its secrets.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use super::{
+    Config, Secret,
+    fault::{Fault, FaultKind},
+    raw::{
+        At, OneOrMany, Period, Place, RawAccess, RawAlgorithm, RawConfig, RawForwarded, RawLimits,
+        RawRoute, RawSource, RawToken,
+    },
+};
+use crate::routes::{Access, Hosts, Limits, Pattern, Route, Statuses, Table, Upstream};
+use crate::signature::{Algorithm, Key, Keyring, Origin};
+
+/// Every key may be tried on every forged request.
+const MOST_TOKENS: usize = 16;
+/// Where to listen when nothing is said: loopback, so that trying it out opens no port.
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+/// Longest body of a request, in bytes, when nothing is said.
+const DEFAULT_MAX_BODY: u64 = 256 * 1024;
+
+/// Refines, or tells every fault, those found before included.
+pub(super) fn refine(
+    raw: &RawConfig,
+    faults: Vec<Fault>,
+    folder: &Path,
+) -> Result<Config, Vec<Fault>> {
+    let mut refiner = Refiner { raw, folder, faults };
+    let listen = refiner.listen();
+    let limits = refiner.limits(&raw.limits);
+    let statuses = refiner.statuses(None);
+    let routes = refiner.routes();
+    if refiner.faults.is_empty() {
+        Ok(Config { listen, table: Table::new(routes, statuses), limits })
+    } else {
+        Err(refiner.faults)
+    }
+}
+
+struct Refiner<'a> {
+    raw: &'a RawConfig,
+    folder: &'a Path,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Refiner<'a> {
+    fn fault(&mut self, place: &Place, key: &'static str, kind: FaultKind) {
+        self.faults.push(Fault { place: place.clone(), key, kind });
+    }
+
+    /// Notes an error with its place.
+    fn noted<T, E>(
+        &mut self,
+        place: &Place,
+        key: &'static str,
+        result: Result<T, E>,
+        kind: impl Fn(E) -> FaultKind,
+    ) -> Option<T> {
+        result.map_err(|error| self.fault(place, key, kind(error))).ok()
+    }
+
+    fn listen(&mut self) -> Vec<String> {
+        let Some(listen) = &self.raw.listen else { return vec![DEFAULT_LISTEN.to_owned()] };
+        let addresses = OneOrMany::as_slice(&listen.value);
+        let is_address = |text: &String| text.parse::<std::net::SocketAddr>().is_ok();
+        if addresses.is_empty() || !addresses.iter().all(is_address) {
+            self.fault(&listen.place, "listen", FaultKind::Listen);
+        }
+        addresses.to_vec()
+    }
+
+    fn routes(&mut self) -> Vec<Route> {
+        let whole = At {
+            place: Place::Nowhere,
+            value: RawRoute {
+                path: Some(At { place: Place::Nowhere, value: "/*".to_owned() }),
+                ..RawRoute::default()
+            },
+        };
+        let written = &self.raw.route;
+        let raw_routes = if written.is_empty() { std::slice::from_ref(&whole) } else { written };
+        let inherited = self.inherited_keyring(raw_routes);
+        let mut paths = HashMap::new();
+        let mut routes = Vec::new();
+        for raw in raw_routes {
+            let route = self.route(raw, inherited.as_ref());
+            if let Some(path) = &raw.value.path
+                && paths.insert(path.value.as_str(), ()).is_some()
+            {
+                self.fault(&path.place, "route.path", FaultKind::Twice);
+            }
+            routes.extend(route);
+        }
+        routes
+    }
+
+    /// The tokens at the top, read once and only if a route needs them.
+    fn inherited_keyring(&mut self, routes: &[At<RawRoute>]) -> Option<Arc<Keyring>> {
+        let raw = self.raw;
+        let needed = routes.iter().any(|route| {
+            route.value.access == RawAccess::Twilio && route.value.auth_tokens.is_none()
+        });
+        raw.auth_tokens.as_ref().filter(|_| needed).map(|tokens| self.keyring(tokens))
+    }
+
+    fn route(&mut self, at: &At<RawRoute>, inherited: Option<&Arc<Keyring>>) -> Option<Route> {
+        let raw = &at.value;
+        let path = self.pattern(at);
+        let origin = self.origin(at);
+        let upstream = self.upstream(at);
+        let access = self.access(at, inherited);
+        let methods = self.methods(raw);
+        let statuses = self.statuses(Some(raw));
+        let max_body_bytes = self.max_body_bytes(raw);
+        let hosts = origin.as_ref().map(|origin| self.hosts(raw, origin));
+        let append = raw.forwarded_headers.or(self.raw.forwarded_headers).unwrap_or_default();
+        Some(Route {
+            path: path?,
+            methods,
+            access: access?,
+            origin: origin?,
+            hosts: hosts?,
+            upstream: Arc::new(upstream?),
+            allow_empty_form: raw.allow_empty_form.or(self.raw.allow_empty_form).unwrap_or(false),
+            append_forwarded: append == RawForwarded::Append,
+            max_body_bytes,
+            statuses,
+        })
+    }
+
+    fn pattern(&mut self, at: &At<RawRoute>) -> Option<Pattern> {
+        match &at.value.path {
+            Some(path) => {
+                let parsed = Pattern::parse(&path.value);
+                self.noted(&path.place, "route.path", parsed, FaultKind::Pattern)
+            }
+            None => {
+                self.fault(&at.place, "route.path", FaultKind::Missing);
+                None
+            }
+        }
+    }
+
+    fn origin(&mut self, at: &At<RawRoute>) -> Option<Origin> {
+        let raw = self.raw;
+        match at.value.public_url.as_ref().or(raw.public_url.as_ref()) {
+            Some(url) => {
+                let parsed = Origin::parse(&url.value);
+                self.noted(&url.place, "public_url", parsed, FaultKind::Origin)
+            }
+            None => {
+                self.fault(&at.place, "public_url", FaultKind::Missing);
+                None
+            }
+        }
+    }
+
+    fn upstream(&mut self, at: &At<RawRoute>) -> Option<Upstream> {
+        let raw = self.raw;
+        match at.value.upstream.as_ref().or(raw.upstream.as_ref()) {
+            Some(url) => {
+                let parsed = Upstream::parse(&url.value);
+                self.noted(&url.place, "upstream", parsed, FaultKind::Upstream)
+            }
+            None => {
+                self.fault(&at.place, "upstream", FaultKind::Missing);
+                None
+            }
+        }
+    }
+
+    fn hosts(&mut self, raw: &RawRoute, origin: &Origin) -> Hosts {
+        let mut hosts = Hosts::of(origin);
+        let top = self.raw;
+        for host in raw.allowed_hosts.as_ref().or(top.allowed_hosts.as_ref()).into_iter().flatten()
+        {
+            let allowed = hosts.allow(&host.value);
+            self.noted(&host.place, "allowed_hosts", allowed, FaultKind::Origin);
+        }
+        hosts
+    }
+
+    fn access(&mut self, at: &At<RawRoute>, inherited: Option<&Arc<Keyring>>) -> Option<Access> {
+        match (at.value.access, &at.value.auth_tokens) {
+            (RawAccess::Public, None) => Some(Access::Public),
+            (RawAccess::Public, Some(tokens)) => {
+                self.fault(&tokens.place, "route.auth_tokens", FaultKind::IdleToken);
+                None
+            }
+            (RawAccess::Twilio, Some(tokens)) => Some(Access::Twilio(self.keyring(tokens))),
+            (RawAccess::Twilio, None) => {
+                if inherited.is_none() {
+                    self.fault(&at.place, "route.auth_tokens", FaultKind::NoToken);
+                }
+                inherited.map(|keyring| Access::Twilio(Arc::clone(keyring)))
+            }
+        }
+    }
+
+    fn keyring(&mut self, tokens: &At<Vec<At<RawToken>>>) -> Arc<Keyring> {
+        let place = &tokens.place;
+        if tokens.value.is_empty() {
+            self.fault(place, "auth_tokens", FaultKind::NoToken);
+        }
+        if tokens.value.len() > MOST_TOKENS {
+            self.fault(place, "auth_tokens", FaultKind::TooManyTokens(MOST_TOKENS));
+        }
+        let numbered = tokens.value.iter().enumerate();
+        let keys = numbered.filter_map(|(index, token)| self.key(token, index)).collect();
+        Arc::new(Keyring::new(keys, None))
+    }
+
+    fn key(&mut self, token: &At<RawToken>, index: usize) -> Option<Key> {
+        let inline = format!("auth_tokens[{index}]");
+        match &token.value {
+            RawToken::Inline(secret) => {
+                self.keyed(&token.place, &inline, secret, Algorithm::HmacSha1)
+            }
+            RawToken::Found(source) => self.key_from(&token.place, source, &inline),
+        }
+    }
+
+    fn key_from(&mut self, place: &Place, source: &RawSource, inline: &str) -> Option<Key> {
+        let (found, secret) = self.fetch(place, source, inline)?;
+        let algorithm = self.algorithm(place, source)?;
+        let name = source.name.as_ref().map_or(found, |name| name.value.clone());
+        let key = self.keyed(place, &name, &secret, algorithm)?;
+        match (&source.key_id, &source.account_sid) {
+            (None, None) => Some(key),
+            (Some(id), None) => Some(key.with_id(&id.value)),
+            (Some(_), Some(sid)) => {
+                self.fault(&sid.place, "account_sid", FaultKind::SharedKeyWithAccount);
+                None
+            }
+            (None, Some(sid)) if is_account_sid(&sid.value) => Some(key.for_account(&sid.value)),
+            (None, Some(sid)) => {
+                self.fault(&sid.place, "account_sid", FaultKind::AccountSid);
+                None
+            }
+        }
+    }
+
+    /// The secret, and what to call it by default.
+    fn fetch(
+        &mut self,
+        place: &Place,
+        source: &RawSource,
+        inline: &str,
+    ) -> Option<(String, Secret)> {
+        let (name, fetched) = match (&source.env, &source.file, &source.credential, &source.value) {
+            (Some(env), None, None, None) => {
+                let fetched = Secret::from_env(&env.value);
+                (
+                    format!("env:{}", env.value),
+                    self.noted(place, "auth_tokens", fetched, |error| {
+                        FaultKind::Env(env.value.clone(), error)
+                    }),
+                )
+            }
+            (None, Some(file), None, None) => {
+                let path = self.folder.join(&file.value);
+                let fetched = Secret::from_file(&path);
+                (
+                    format!("file:{}", file.value),
+                    self.noted(place, "auth_tokens", fetched, |error| {
+                        FaultKind::File(path.clone(), error)
+                    }),
+                )
+            }
+            (None, None, Some(credential), None) => {
+                let fetched = Secret::from_credential(&credential.value);
+                (
+                    format!("credential:{}", credential.value),
+                    self.noted(place, "auth_tokens", fetched, |error| {
+                        FaultKind::Credential(credential.value.clone(), error)
+                    }),
+                )
+            }
+            (None, None, None, Some(value)) => (inline.to_owned(), Some(value.value.clone())),
+            _ => {
+                self.fault(place, "auth_tokens", FaultKind::Source);
+                return None;
+            }
+        };
+        fetched.map(|secret| (name, secret))
+    }
+
+    fn algorithm(&mut self, place: &Place, source: &RawSource) -> Option<Algorithm> {
+        match (&source.key_id, &source.algorithm) {
+            (None, None) => Some(Algorithm::HmacSha1),
+            (Some(_), Some(At { value: RawAlgorithm::HmacSha1, .. })) => Some(Algorithm::HmacSha1),
+            (Some(_), Some(At { value: RawAlgorithm::HmacSha256, .. })) => {
+                Some(Algorithm::HmacSha256)
+            }
+            _ => {
+                self.fault(place, "auth_tokens", FaultKind::HalfSharedKey);
+                None
+            }
+        }
+    }
+
+    fn keyed(
+        &mut self,
+        place: &Place,
+        name: &str,
+        secret: &Secret,
+        algorithm: Algorithm,
+    ) -> Option<Key> {
+        if secret.bytes().iter().any(u8::is_ascii_whitespace) {
+            self.fault(place, "auth_tokens", FaultKind::SpacedToken);
+            return None;
+        }
+        let key = Key::new(name, secret.bytes(), algorithm);
+        self.noted(place, "auth_tokens", key, |_| FaultKind::EmptyToken)
+    }
+
+    fn methods(&mut self, raw: &RawRoute) -> Vec<Box<str>> {
+        let top = self.raw;
+        let Some(methods) = raw.methods.as_ref().or(top.methods.as_ref()) else {
+            return vec!["GET".into(), "POST".into()];
+        };
+        if methods.value.is_empty() {
+            self.fault(&methods.place, "methods", FaultKind::Method);
+        }
+        for method in &methods.value {
+            let text = &method.value;
+            if text.is_empty() || text == "CONNECT" || !text.bytes().all(|b| b.is_ascii_uppercase())
+            {
+                self.fault(&method.place, "methods", FaultKind::Method);
+            }
+        }
+        methods.value.iter().map(|method| method.value.as_str().into()).collect()
+    }
+
+    fn statuses(&mut self, route: Option<&RawRoute>) -> Statuses {
+        let top = self.raw;
+        let defaults = Statuses::default();
+        let missing =
+            route.and_then(|raw| raw.missing_status.as_ref()).or(top.missing_status.as_ref());
+        let mismatch =
+            route.and_then(|raw| raw.mismatch_status.as_ref()).or(top.mismatch_status.as_ref());
+        Statuses {
+            missing: self.status(missing, "missing_status", defaults.missing),
+            mismatch: self.status(mismatch, "mismatch_status", defaults.mismatch),
+        }
+    }
+
+    fn status(&mut self, status: Option<&At<u16>>, key: &'static str, default: u16) -> u16 {
+        let Some(status) = status else { return default };
+        if !(400..600).contains(&status.value) {
+            self.fault(&status.place, key, FaultKind::Status);
+        }
+        status.value
+    }
+
+    fn max_body_bytes(&self, raw: &RawRoute) -> u64 {
+        let written = raw.max_body_bytes.as_ref().or(self.raw.limits.max_body_bytes.as_ref());
+        written.map_or(DEFAULT_MAX_BODY, |at| at.value)
+    }
+
+    fn limits(&mut self, raw: &'a RawLimits) -> Limits {
+        let d = Limits::default();
+        Limits {
+            max_connections: self.number(
+                raw.max_connections.as_ref(),
+                "limits.max_connections",
+                d.max_connections,
+            ),
+            max_head_bytes: self.head_bytes(raw.max_head_bytes.as_ref(), d.max_head_bytes),
+            max_headers: self.number(raw.max_headers.as_ref(), "limits.max_headers", d.max_headers),
+            head_timeout: self.period(
+                raw.head_timeout.as_ref(),
+                "limits.head_timeout",
+                d.head_timeout,
+            ),
+            body_timeout: self.period(
+                raw.body_timeout.as_ref(),
+                "limits.body_timeout",
+                d.body_timeout,
+            ),
+            connect_timeout: self.period(
+                raw.connect_timeout.as_ref(),
+                "limits.connect_timeout",
+                d.connect_timeout,
+            ),
+            connect_retry: raw.connect_retry.as_ref().map_or(d.connect_retry, |at| at.value.0),
+            response_timeout: self.period(
+                raw.response_timeout.as_ref(),
+                "limits.response_timeout",
+                d.response_timeout,
+            ),
+            response_idle_timeout: self.period(
+                raw.response_idle_timeout.as_ref(),
+                "limits.response_idle_timeout",
+                d.response_idle_timeout,
+            ),
+            upstream_idle_timeout: raw
+                .upstream_idle_timeout
+                .as_ref()
+                .map_or(d.upstream_idle_timeout, |at| at.value.0),
+            upstream_idle_connections: raw
+                .upstream_idle_connections
+                .as_ref()
+                .map_or(d.upstream_idle_connections, |at| at.value),
+            tunnel_idle_timeout: self.period(
+                raw.tunnel_idle_timeout.as_ref(),
+                "limits.tunnel_idle_timeout",
+                d.tunnel_idle_timeout,
+            ),
+            drain_timeout: raw.drain_timeout.as_ref().map_or(d.drain_timeout, |at| at.value.0),
+        }
+    }
+
+    fn number(&mut self, at: Option<&At<usize>>, key: &'static str, default: usize) -> usize {
+        let Some(at) = at else { return default };
+        if at.value == 0 {
+            self.fault(&at.place, key, FaultKind::TooSmall("1"));
+        }
+        at.value
+    }
+
+    /// hyper takes no buffer below 8 KiB.
+    fn head_bytes(&mut self, at: Option<&At<usize>>, default: usize) -> usize {
+        let Some(at) = at else { return default };
+        if at.value < 8192 {
+            self.fault(&at.place, "limits.max_head_bytes", FaultKind::TooSmall("8192"));
+        }
+        at.value
+    }
+
+    fn period(
+        &mut self,
+        at: Option<&At<Period>>,
+        key: &'static str,
+        default: std::time::Duration,
+    ) -> std::time::Duration {
+        let Some(at) = at else { return default };
+        if at.value.0.is_zero() {
+            self.fault(&at.place, key, FaultKind::TooSmall("1ms"));
+        }
+        at.value.0
+    }
+}
+
+fn is_account_sid(text: &str) -> bool {
+    text.strip_prefix("AC")
+        .is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}

@@ -1,0 +1,84 @@
+//! Tokens, and where they are found. With `cli`, the sole reader of the environment.
+
+use std::{borrow::Cow, env, fmt, fs, io, path::Path};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use zeroize::Zeroizing;
+
+/// A token. Never shown, wiped when dropped.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes it as it is.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// The token's bytes, for keying a MAC.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// A variable's value.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when it is not set, `InvalidData` when it is no UTF-8.
+    pub fn from_env(name: &str) -> io::Result<Self> {
+        match env::var(name) {
+            Ok(text) => Ok(Self::trimmed(text)),
+            Err(env::VarError::NotPresent) => Err(io::ErrorKind::NotFound.into()),
+            Err(env::VarError::NotUnicode(_)) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// A file's content.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn from_file(path: &Path) -> io::Result<Self> {
+        fs::read_to_string(path).map(Self::trimmed)
+    }
+
+    /// A credential that systemd passed (`LoadCredential=`, systemd.exec(5)).
+    ///
+    /// # Errors
+    /// `NotFound` when there is no credentials directory, else as the file system says.
+    pub fn from_credential(name: &str) -> io::Result<Self> {
+        let directory = env::var_os("CREDENTIALS_DIRECTORY").ok_or(io::ErrorKind::NotFound)?;
+        Self::from_file(&Path::new(&directory).join(name))
+    }
+
+    /// Without the newline that editors and `echo` put at the end.
+    fn trimmed(text: String) -> Self {
+        let text = Zeroizing::new(text);
+        Self::new(text.trim_end_matches(['\r', '\n']))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::new(&text))
+    }
+}
+
+impl JsonSchema for Secret {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}

@@ -1,0 +1,118 @@
+//! Which header fields end here.
+
+use hyper::{
+    Version,
+    header::{self, HeaderMap, HeaderName},
+};
+use smallvec::SmallVec;
+
+use super::RequestHead;
+
+/// Fields that are about one connection (RFC 9110 §7.6.1, and what older software put there).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// End-to-end fields that a `Connection` line may name in vain: dropping them would let a sender
+/// change what the app is told.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "host" | "authorization" | "cookie" | "date" | "forwarded" | "user-agent" | "via"
+    ) || ["content-", "x-twilio-", "i-twilio-", "x-forwarded-", "accept", "sec-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// Makes a request head ready for the upstream connection.
+pub(super) fn prepare(head: &mut RequestHead, handshake: bool) {
+    let headers = &mut head.headers;
+    let upgrade = if handshake { headers.get(header::UPGRADE).cloned() } else { None };
+    drop_hop_by_hop(headers);
+    // Its answer was ours to give: the body is here.
+    headers.remove(header::EXPECT);
+    // An offer of h2c that we do not make (RFC 9113 §3.1 dropped it).
+    headers.remove("http2-settings");
+    drop_look_alikes(headers);
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, upgrade);
+    }
+    head.version = Version::HTTP_11;
+}
+
+/// Removes hop-by-hop fields and what `Connection` names, end-to-end fields excepted.
+pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: SmallVec<[HeaderName; 2]> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+            .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+            .filter(|name| !is_end_to_end(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes fields with an underscore in their name: CGI and WSGI fold `X_Twilio_Signature` and
+/// `X-Twilio-Signature` into one variable, and which of them wins is the app's luck.
+fn drop_look_alikes(headers: &mut HeaderMap) {
+    let look_alikes: SmallVec<[HeaderName; 2]> =
+        headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in look_alikes {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nomination_strips_nothing_end_to_end() {
+        let mut headers = map(&[
+            ("Connection", "close, X-Twilio-Signature, Host, Content-Type, X-Custom"),
+            ("X-Twilio-Signature", "s"),
+            ("Host", "h"),
+            ("Content-Type", "t"),
+            ("X-Custom", "c"),
+            ("Keep-Alive", "timeout=5"),
+            ("TE", "trailers"),
+        ]);
+        drop_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-type", "host", "x-twilio-signature"]);
+    }
+
+    #[test]
+    fn look_alikes_never_reach_the_app() {
+        let mut headers = map(&[("X_Twilio_Signature", "s"), ("X-Ok", "1")]);
+        drop_look_alikes(&mut headers);
+        assert_eq!(headers.keys().count(), 1);
+    }
+}

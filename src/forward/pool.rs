@@ -1,0 +1,134 @@
+//! Connections between two requests.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use hyper::header::HeaderName;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{ResponseHead, connection::Connection};
+use crate::routes::{Limits, Upstream};
+
+/// Unused connections, the latest on top. Nothing waits here: who finds none opens one.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    idle: Mutex<HashMap<Arc<Upstream>, Vec<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    until: Instant,
+}
+
+/// For how long, and among how many, a connection may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    pub(super) period: Duration,
+    pub(super) among: usize,
+}
+
+/// Room for the journey of a request that leaves just before the app closes.
+const MARGIN: Duration = Duration::from_millis(500);
+/// How often what is past its time is closed.
+const SWEEP: Duration = Duration::from_millis(500);
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// The configured time, or less where the app says that it will close sooner
+/// (`Keep-Alive: timeout=5`, as Node sends it).
+pub(super) fn keep_for(head: &ResponseHead, limits: &Limits) -> Keep {
+    let hint = head.headers.get(KEEP_ALIVE).and_then(|value| timeout_hint(value.as_bytes()));
+    let hinted = hint.map_or(Duration::MAX, |hint| hint.saturating_sub(MARGIN));
+    Keep {
+        period: limits.upstream_idle_timeout.min(hinted),
+        among: limits.upstream_idle_connections,
+    }
+}
+
+fn timeout_hint(value: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok()?;
+    let seconds = text.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
+    Some(Duration::from_secs(seconds.trim().parse().ok()?))
+}
+
+impl Pool {
+    /// An empty pool, swept until it is dropped.
+    pub(super) fn start() -> Arc<Self> {
+        let pool = Arc::new(Self::default());
+        tokio::spawn(sweep(Arc::downgrade(&pool)));
+        pool
+    }
+
+    /// The most recently used connection that is within its time.
+    pub(super) fn take(&self, upstream: &Arc<Upstream>) -> Option<Connection> {
+        let now = Instant::now();
+        let mut idle = self.idle();
+        let stack = idle.get_mut(upstream)?;
+        let latest = stack.pop().filter(|latest| latest.until > now);
+        if latest.is_none() {
+            stack.clear(); // those below it have waited longer
+        }
+        latest.map(|latest| latest.connection)
+    }
+
+    /// Keeps a connection whose exchange is over, if it may be kept.
+    pub(super) fn put(&self, mut connection: Connection, keep: Keep) {
+        let Some(until) = Instant::now().checked_add(keep.period) else { return };
+        if keep.period.is_zero() || !connection.is_idle() {
+            return;
+        }
+        let mut idle = self.idle();
+        let stack = idle.entry(Arc::clone(connection.upstream())).or_default();
+        if stack.len() < keep.among {
+            stack.push(Idle { connection, until });
+        }
+    }
+
+    fn close_overdue(&self) {
+        let now = Instant::now();
+        self.idle().retain(|_, stack| {
+            stack.retain(|idle| idle.until > now);
+            !stack.is_empty()
+        });
+    }
+
+    /// A panic elsewhere cannot leave a half-changed stack behind.
+    fn idle(&self) -> MutexGuard<'_, HashMap<Arc<Upstream>, Vec<Idle>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn sweep(pool: Weak<Pool>) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.close_overdue();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::Response;
+
+    #[test]
+    fn a_connection_is_closed_before_the_app_would() {
+        let keep = |hint: &str| {
+            let response = Response::builder().header("Keep-Alive", hint).body(()).unwrap();
+            let limits =
+                Limits { upstream_idle_timeout: Duration::from_secs(10), ..Limits::default() };
+            keep_for(&response.into_parts().0, &limits).period
+        };
+        assert_eq!(keep("timeout=5"), Duration::from_millis(4500));
+        assert_eq!(keep("timeout=2, max=100"), Duration::from_millis(1500));
+        assert_eq!(keep("timeout=0"), Duration::ZERO);
+        assert_eq!(keep("timeout=x"), Duration::from_secs(10));
+        assert_eq!(keep("timeout=600"), Duration::from_secs(10));
+    }
+}

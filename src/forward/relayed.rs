@@ -1,0 +1,125 @@
+//! The app's answer on its way back.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{
+    connection::Connection,
+    pool::{Keep, Pool},
+};
+use crate::routes::Limits;
+
+/// A response body, streamed as the app sends it. Polling it drives the upstream connection; at its
+/// end the connection goes back to the pool.
+pub struct Relayed {
+    body: Option<Incoming>,
+    link: Option<Link>,
+}
+
+struct Link {
+    connection: Connection,
+    keep: Keep,
+    pool: Arc<Pool>,
+    pause: Duration,
+    silence: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+}
+
+impl Relayed {
+    pub(super) fn new(
+        body: Incoming,
+        connection: Connection,
+        keep: Keep,
+        pool: Arc<Pool>,
+        limits: &Limits,
+    ) -> Self {
+        let ended = body.is_end_stream();
+        let pause = limits.response_idle_timeout;
+        let link = Link { connection, keep, pool, pause, silence: None, ended };
+        Self { body: Some(body), link: Some(link) }
+    }
+
+    /// An answer without a body of its own, as a 101.
+    pub(super) const fn empty() -> Self {
+        Self { body: None, link: None }
+    }
+
+    /// A body whose connection is driven elsewhere.
+    pub(super) const fn detached(body: Incoming) -> Self {
+        Self { body: Some(body), link: None }
+    }
+}
+
+impl Link {
+    /// Whether the app has been silent for too long. The timer exists only once it has paused.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.pause)));
+        silence.as_mut().poll(cx).is_ready()
+    }
+
+    fn has_spoken(&mut self) {
+        if let (Some(silence), Some(next)) =
+            (&mut self.silence, Instant::now().checked_add(self.pause))
+        {
+            silence.as_mut().reset(next);
+        }
+    }
+}
+
+impl Body for Relayed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if let Some(link) = &mut this.link {
+            let _at_end = link.connection.drive(cx); // what it read is in the body by now
+        }
+        let frame = Pin::new(body).poll_frame(cx).map_err(io::Error::other);
+        match (&frame, &mut this.link) {
+            (Poll::Ready(None), Some(link)) => link.ended = true,
+            (Poll::Ready(Some(_)), Some(link)) => link.has_spoken(),
+            (Poll::Pending, Some(link)) => {
+                if link.is_silent(cx) {
+                    return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+                }
+            }
+            (_, None) => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// The answer is over, or nobody wants the rest: then the connection is of no more use.
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        let over = self.is_end_stream();
+        if let Some(link) = self.link.take()
+            && (link.ended || over)
+        {
+            self.body = None;
+            link.pool.put(link.connection, link.keep);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The only thing that the forwarder takes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::http::request::Parts;
+
+use crate::routes::Route;
+use crate::signature::Proof;
+
+/// A request that may pass, with the body that was judged. Only [`super::Claim::judge`] makes one.
+#[derive(Debug)]
+#[must_use]
+pub struct Admitted {
+    pub(super) head: Parts,
+    pub(super) body: Bytes,
+    pub(super) route: Arc<Route>,
+    pub(super) proven: Proven,
+    pub(super) handshake: bool,
+}
+
+/// Why it may pass.
+#[derive(Clone, Debug)]
+pub enum Proven {
+    /// A configured key signed exactly this URL and exactly this body.
+    Signed(Proof),
+    /// The route's owner asks for no proof.
+    DeclaredPublic,
+}
+
+impl Admitted {
+    /// Why it may pass.
+    #[must_use]
+    pub const fn proven(&self) -> &Proven {
+        &self.proven
+    }
+
+    /// The route it passes by.
+    #[must_use]
+    pub const fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// Whether it is a WebSocket handshake, judged as one.
+    #[must_use]
+    pub const fn is_handshake(&self) -> bool {
+        self.handshake
+    }
+
+    /// Gives the request up: head and body, once.
+    pub fn into_request(self) -> (Parts, Bytes) {
+        (self.head, self.body)
+    }
+}

@@ -1,0 +1,53 @@
+//! A request in; an [`Admitted`] or a [`Refused`] out.
+//!
+//! One way leads through: [`Claim::new`] judges the head, [`Claim::read`] reads the body within
+//! its bounds, [`Claim::judge`] decides. What comes out carries the very bytes that were judged.
+//!
+//! # What the types forbid
+//!
+//! An `Admitted` cannot be built by hand:
+//!
+//! ```compile_fail,E0451
+//! use gatekeeper::{gate::{Admitted, Proven}, routes::Route};
+//! use hyper::http::request::Parts;
+//! fn forge(head: Parts, body: bytes::Bytes, route: std::sync::Arc<Route>) -> Admitted {
+//!     Admitted { head, body, route, proven: Proven::DeclaredPublic, handshake: false }
+//! }
+//! ```
+//!
+//! A claim is no proof; the forwarder does not take it:
+//!
+//! ```compile_fail,E0308
+//! use gatekeeper::{forward::Forwarder, gate::{Claim, Complete}, routes::Limits};
+//! async fn forward(forwarder: &Forwarder, limits: &Limits, claim: Claim<Complete>) {
+//!     let _ = forwarder.send(claim, limits).await;
+//! }
+//! ```
+//!
+//! Nothing is judged before its body is read:
+//!
+//! ```compile_fail,E0599
+//! use gatekeeper::gate::{Claim, Unread};
+//! fn judge(claim: Claim<Unread<hyper::body::Incoming>>) {
+//!     let _ = claim.judge();
+//! }
+//! ```
+//!
+//! One proof forwards once:
+//!
+//! ```compile_fail,E0382
+//! use gatekeeper::{forward::Forwarder, gate::Admitted, routes::Limits};
+//! async fn twice(forwarder: &Forwarder, limits: &Limits, admitted: Admitted) {
+//!     let _ = forwarder.send(admitted, limits).await;
+//!     let _ = forwarder.send(admitted, limits).await;
+//! }
+//! ```
+
+mod admitted;
+mod body;
+mod claim;
+mod refusal;
+
+pub use admitted::{Admitted, Proven};
+pub use claim::{Claim, Complete, Unread};
+pub use refusal::{Refusal, Refused};

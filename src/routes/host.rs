@@ -1,0 +1,73 @@
+//! Which `Host` values a route answers to.
+
+use crate::signature::{Origin, OriginFault, split_port};
+
+/// The public host, and those that something in front puts in its place.
+#[derive(Debug)]
+pub struct Hosts {
+    allowed: Vec<Allowed>,
+}
+
+#[derive(Debug)]
+struct Allowed {
+    name: Box<str>,
+    port: Option<u16>,
+}
+
+impl Hosts {
+    /// The host of `public_url`.
+    #[must_use]
+    pub fn of(origin: &Origin) -> Self {
+        Self { allowed: vec![Allowed { name: origin.host().into(), port: origin.port() }] }
+    }
+
+    /// Adds a `name` or `name:port` of `allowed_hosts`.
+    ///
+    /// # Errors
+    /// [`OriginFault`], as for the host of an origin.
+    pub fn allow(&mut self, text: &str) -> Result<(), OriginFault> {
+        let (name, port) = split_port(text)?;
+        self.allowed.push(Allowed { name: name.into(), port });
+        Ok(())
+    }
+
+    /// Whether a `Host` value names one of them. Names are compared without regard to case; the
+    /// port may be the listed one, the default one (80, 443) or none.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        let Ok((name, port)) = split_port(host) else { return false };
+        self.allowed.iter().any(|allowed| {
+            allowed.name.eq_ignore_ascii_case(name)
+                && (matches!(port, None | Some(80 | 443)) || port == allowed.port)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_listed_hosts_are_ours() {
+        let mut hosts = Hosts::of(&Origin::parse("https://Hooks.example.com:8443/x").unwrap());
+        hosts.allow("localhost:8080").unwrap();
+        hosts.allow("[::1]:8080").unwrap();
+        for host in
+            ["hooks.example.com", "HOOKS.example.com:443", "hooks.example.com:8443", "[::1]:8080"]
+        {
+            assert!(hosts.allows(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "hooks.example.com.",
+            "hooks.example.com:81",
+            "x@localhost:8080",
+            "hooks.example.com:",
+            "localhost:8080, evil",
+            "[::1",
+        ] {
+            assert!(!hosts.allows(host), "{host}");
+        }
+    }
+}
