@@ -1,2 +1,7 @@
-//! gatekeeper
-fn main() {}
+//! The binary: arguments in, exit code out. Everything else is the library's.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatekeeper::cli::main()
+}

@@ -186,6 +186,8 @@ impl fmt::Display for Faults {
     }
 }
 
+impl std::error::Error for Faults {}
+
 impl Faults {
     /// Line and column, from 1.
     fn position(&self, at: usize) -> (usize, usize) {
@@ -221,7 +223,7 @@ fn masked(text: &str, quoted_too: bool) -> String {
         match (quote, character) {
             (Some(open), _) if open == character => {
                 quote = None;
-                shown.push_str("…");
+                shown.push('…');
                 shown.push(character);
             }
             (Some(_), _) => {}

@@ -54,11 +54,9 @@ pub const TOKEN_VARIABLE: &str = "TWILIO_AUTH_TOKEN";
 /// [`Faults`]: all of them.
 pub fn load(sources: &Sources) -> Result<Config, Faults> {
     let Some(path) = &sources.file else {
-        let mut raw = RawConfig::default();
-        raw.auth_tokens = Some(at_flag(
-            "auth_tokens",
-            vec![at_flag(TOKEN_VARIABLE, RawToken::from_env(TOKEN_VARIABLE))],
-        ));
+        let token = at_flag(TOKEN_VARIABLE, RawToken::from_env(TOKEN_VARIABLE));
+        let auth_tokens = Some(at_flag("auth_tokens", vec![token]));
+        let raw = RawConfig { auth_tokens, ..RawConfig::default() };
         return refine_with(raw, sources, Vec::new(), "flags", "", Path::new("."));
     };
     let name = path.display().to_string();

@@ -289,10 +289,7 @@ impl<'a> Refiner<'a> {
     fn algorithm(&mut self, place: &Place, source: &RawSource) -> Option<Algorithm> {
         match (&source.key_id, &source.algorithm) {
             (None, None) => Some(Algorithm::HmacSha1),
-            (Some(_), Some(At { value: RawAlgorithm::HmacSha1, .. })) => Some(Algorithm::HmacSha1),
-            (Some(_), Some(At { value: RawAlgorithm::HmacSha256, .. })) => {
-                Some(Algorithm::HmacSha256)
-            }
+            (Some(_), Some(algorithm)) => Some(algorithm.value.into()),
             _ => {
                 self.fault(place, "auth_tokens", FaultKind::HalfSharedKey);
                 None
@@ -360,55 +357,46 @@ impl<'a> Refiner<'a> {
     }
 
     fn limits(&mut self, raw: &'a RawLimits) -> Limits {
-        let d = Limits::default();
-        Limits {
-            max_connections: self.number(
-                raw.max_connections.as_ref(),
-                "limits.max_connections",
-                d.max_connections,
-            ),
-            max_head_bytes: self.head_bytes(raw.max_head_bytes.as_ref(), d.max_head_bytes),
-            max_headers: self.number(raw.max_headers.as_ref(), "limits.max_headers", d.max_headers),
-            head_timeout: self.period(
-                raw.head_timeout.as_ref(),
-                "limits.head_timeout",
-                d.head_timeout,
-            ),
-            body_timeout: self.period(
-                raw.body_timeout.as_ref(),
-                "limits.body_timeout",
-                d.body_timeout,
-            ),
-            connect_timeout: self.period(
-                raw.connect_timeout.as_ref(),
-                "limits.connect_timeout",
-                d.connect_timeout,
-            ),
-            connect_retry: raw.connect_retry.as_ref().map_or(d.connect_retry, |at| at.value.0),
-            response_timeout: self.period(
-                raw.response_timeout.as_ref(),
-                "limits.response_timeout",
-                d.response_timeout,
-            ),
-            response_idle_timeout: self.period(
-                raw.response_idle_timeout.as_ref(),
+        let mut limits = Limits::default();
+        self.numbers(raw, &mut limits);
+        for (written, key, period) in [
+            (&raw.head_timeout, "limits.head_timeout", &mut limits.head_timeout),
+            (&raw.body_timeout, "limits.body_timeout", &mut limits.body_timeout),
+            (&raw.connect_timeout, "limits.connect_timeout", &mut limits.connect_timeout),
+            (&raw.response_timeout, "limits.response_timeout", &mut limits.response_timeout),
+            (
+                &raw.response_idle_timeout,
                 "limits.response_idle_timeout",
-                d.response_idle_timeout,
+                &mut limits.response_idle_timeout,
             ),
-            upstream_idle_timeout: raw
-                .upstream_idle_timeout
-                .as_ref()
-                .map_or(d.upstream_idle_timeout, |at| at.value.0),
-            upstream_idle_connections: raw
-                .upstream_idle_connections
-                .as_ref()
-                .map_or(d.upstream_idle_connections, |at| at.value),
-            tunnel_idle_timeout: self.period(
-                raw.tunnel_idle_timeout.as_ref(),
+            (
+                &raw.tunnel_idle_timeout,
                 "limits.tunnel_idle_timeout",
-                d.tunnel_idle_timeout,
+                &mut limits.tunnel_idle_timeout,
             ),
-            drain_timeout: raw.drain_timeout.as_ref().map_or(d.drain_timeout, |at| at.value.0),
+        ] {
+            *period = self.period(written.as_ref(), key, *period);
+        }
+        for (written, period) in [
+            (&raw.connect_retry, &mut limits.connect_retry),
+            (&raw.upstream_idle_timeout, &mut limits.upstream_idle_timeout),
+            (&raw.drain_timeout, &mut limits.drain_timeout),
+        ] {
+            *period = written.as_ref().map_or(*period, |at| at.value.0); // zero turns it off
+        }
+        limits
+    }
+
+    fn numbers(&mut self, raw: &RawLimits, limits: &mut Limits) {
+        for (written, key, number) in [
+            (&raw.max_connections, "limits.max_connections", &mut limits.max_connections),
+            (&raw.max_headers, "limits.max_headers", &mut limits.max_headers),
+        ] {
+            *number = self.number(written.as_ref(), key, *number);
+        }
+        limits.max_head_bytes = self.head_bytes(raw.max_head_bytes.as_ref(), limits.max_head_bytes);
+        if let Some(kept) = &raw.upstream_idle_connections {
+            limits.upstream_idle_connections = kept.value;
         }
     }
 
@@ -440,6 +428,15 @@ impl<'a> Refiner<'a> {
             self.fault(&at.place, key, FaultKind::TooSmall("1ms"));
         }
         at.value.0
+    }
+}
+
+impl From<RawAlgorithm> for Algorithm {
+    fn from(raw: RawAlgorithm) -> Self {
+        match raw {
+            RawAlgorithm::HmacSha1 => Self::HmacSha1,
+            RawAlgorithm::HmacSha256 => Self::HmacSha256,
+        }
     }
 }
 

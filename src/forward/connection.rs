@@ -89,11 +89,11 @@ impl Connection {
 pub(super) async fn connect(
     upstream: &Arc<Upstream>,
     limits: &Limits,
-) -> Result<Connection, Failure> {
+) -> Result<Box<Connection>, Failure> {
     let stream = open(upstream, limits).await?;
     let (sender, driver) =
         builder().handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Failed)?;
-    Ok(Connection { upstream: Arc::clone(upstream), sender, driver, open: true })
+    Ok(Box::new(Connection { upstream: Arc::clone(upstream), sender, driver, open: true }))
 }
 
 /// How requests are written and answers read: spelling kept, nothing lenient.

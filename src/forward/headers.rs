@@ -1,12 +1,19 @@
 //! Which header fields end here.
 
+use std::net::IpAddr;
+
 use hyper::{
     Version,
-    header::{self, HeaderMap, HeaderName},
+    header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use smallvec::SmallVec;
 
 use super::RequestHead;
+use crate::signature::{Origin, Scheme};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Fields that are about one connection (RFC 9110 §7.6.1, and what older software put there).
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -44,7 +51,7 @@ pub(super) fn prepare(head: &mut RequestHead, handshake: bool) {
     headers.remove("http2-settings");
     drop_look_alikes(headers);
     if let Some(upgrade) = upgrade {
-        headers.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, upgrade);
     }
     head.version = Version::HTTP_11;
@@ -66,6 +73,23 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+/// Says whom the gate was called by, and as what (`forwarded_headers = "append"`).
+pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: IpAddr, origin: &Origin) {
+    let earlier = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
+    let chain = earlier.map_or_else(|| peer.to_string(), |earlier| format!("{earlier}, {peer}"));
+    let scheme = match origin.scheme() {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    for (name, value) in
+        [(FORWARDED_FOR, &*chain), (FORWARDED_PROTO, scheme), (FORWARDED_HOST, origin.host())]
+    {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
     }
 }
 

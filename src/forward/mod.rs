@@ -10,7 +10,7 @@ mod pool;
 mod relayed;
 mod tunnel;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, Version, http::request::Parts, http::response};
@@ -21,7 +21,7 @@ pub use relayed::Relayed;
 
 use crate::gate::Admitted;
 use crate::routes::{Limits, Upstream};
-use connection::{Attempt, Outgoing};
+use connection::{Attempt, Connection, Outgoing};
 use pool::Pool;
 
 /// Sends what was admitted to its upstream. One per worker, with the worker's own connections.
@@ -45,19 +45,24 @@ impl Forwarder {
     pub async fn send(
         &self,
         admitted: Admitted,
+        peer: IpAddr,
         limits: &Limits,
     ) -> Result<Response<Relayed>, Failure> {
-        let upstream = Arc::clone(&admitted.route().upstream);
+        let route = Arc::clone(admitted.route());
+        let upstream = &route.upstream;
         let handshake = admitted.is_handshake();
         let (mut head, body) = admitted.into_request();
         headers::prepare(&mut head, handshake);
+        if route.append_forwarded {
+            headers::append_forwarded(&mut head.headers, peer, &route.origin);
+        }
         let mut request = Request::from_parts(head, Full::new(body));
         let sent = async {
             if handshake {
                 let client = hyper::upgrade::on(&mut request);
-                tunnel::open_tunnel(request, client, &upstream, limits).await
+                tunnel::open_tunnel(request, client, upstream, limits).await
             } else {
-                self.exchange(request, &upstream, limits).await
+                self.exchange(request, upstream, limits).await
             }
         };
         let response = timeout(limits.response_timeout, sent).await;
@@ -88,7 +93,7 @@ impl Forwarder {
     fn relay(
         &self,
         response: Response<hyper::body::Incoming>,
-        connection: connection::Connection,
+        connection: Box<Connection>,
         limits: &Limits,
     ) -> Response<Relayed> {
         let (head, body) = response.into_parts();

@@ -20,7 +20,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     until: Instant,
 }
 
@@ -64,7 +64,7 @@ impl Pool {
     }
 
     /// The most recently used connection that is within its time.
-    pub(super) fn take(&self, upstream: &Arc<Upstream>) -> Option<Connection> {
+    pub(super) fn take(&self, upstream: &Arc<Upstream>) -> Option<Box<Connection>> {
         let now = Instant::now();
         let mut idle = self.idle();
         let stack = idle.get_mut(upstream)?;
@@ -76,7 +76,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over, if it may be kept.
-    pub(super) fn put(&self, mut connection: Connection, keep: Keep) {
+    pub(super) fn put(&self, mut connection: Box<Connection>, keep: Keep) {
         let Some(until) = Instant::now().checked_add(keep.period) else { return };
         if keep.period.is_zero() || !connection.is_idle() {
             return;

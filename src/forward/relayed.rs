@@ -26,7 +26,7 @@ pub struct Relayed {
 }
 
 struct Link {
-    connection: Connection,
+    connection: Box<Connection>,
     keep: Keep,
     pool: Arc<Pool>,
     pause: Duration,
@@ -37,7 +37,7 @@ struct Link {
 impl Relayed {
     pub(super) fn new(
         body: Incoming,
-        connection: Connection,
+        connection: Box<Connection>,
         keep: Keep,
         pool: Arc<Pool>,
         limits: &Limits,

@@ -19,8 +19,8 @@
 //!
 //! ```compile_fail,E0308
 //! use gatekeeper::{forward::Forwarder, gate::{Claim, Complete}, routes::Limits};
-//! async fn forward(forwarder: &Forwarder, limits: &Limits, claim: Claim<Complete>) {
-//!     let _ = forwarder.send(claim, limits).await;
+//! async fn forward(forwarder: &Forwarder, peer: std::net::IpAddr, limits: &Limits, claim: Claim<Complete>) {
+//!     let _ = forwarder.send(claim, peer, limits).await;
 //! }
 //! ```
 //!
@@ -37,9 +37,9 @@
 //!
 //! ```compile_fail,E0382
 //! use gatekeeper::{forward::Forwarder, gate::Admitted, routes::Limits};
-//! async fn twice(forwarder: &Forwarder, limits: &Limits, admitted: Admitted) {
-//!     let _ = forwarder.send(admitted, limits).await;
-//!     let _ = forwarder.send(admitted, limits).await;
+//! async fn twice(forwarder: &Forwarder, peer: std::net::IpAddr, limits: &Limits, admitted: Admitted) {
+//!     let _ = forwarder.send(admitted, peer, limits).await;
+//!     let _ = forwarder.send(admitted, peer, limits).await;
 //! }
 //! ```
 

@@ -1,0 +1,50 @@
+//! `gatekeeper check`: the routes as a table, or every fault.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{Failed, print};
+use crate::config::{self, Config, Sources};
+use crate::routes::{Access, Route};
+
+pub(super) fn check(file: Option<PathBuf>) -> Result<ExitCode, Failed> {
+    if file.is_none() {
+        return Err(Failed::Usage("no file to check: name it with -c, or have ./gatekeeper.toml"));
+    }
+    let config = config::load(&Sources { file, ..Sources::default() })?;
+    print::line(&describe(&config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `check` and the start of `run` show.
+pub(super) fn describe(config: &Config) -> String {
+    let head = ["ROUTE", "METHODS", "ACCESS", "SIGNED AS", "UPSTREAM"].map(String::from).to_vec();
+    let routes = config.table.routes().iter().map(|route| row(route));
+    let rows: Vec<_> = std::iter::once(head).chain(routes).collect();
+    let table = print::table(&rows);
+    format!("listening on {}\n\n{table}\n{}", config.listen.join(", "), warnings(config))
+}
+
+fn row(route: &Route) -> Vec<String> {
+    let access = match &route.access {
+        Access::Twilio(keyring) => {
+            let names: Vec<_> = keyring.keys().iter().map(|key| key.name().as_ref()).collect();
+            format!("twilio ({})", names.join(", "))
+        }
+        Access::Public => "PUBLIC, unverified".to_owned(),
+    };
+    let signed_as = if route.is_public() { "-".to_owned() } else { route.origin.to_string() };
+    vec![
+        route.path.to_string(),
+        route.methods.join(","),
+        access,
+        signed_as,
+        route.upstream.to_string(),
+    ]
+}
+
+fn warnings(config: &Config) -> String {
+    let public = config.table.routes().iter().filter(|route| route.is_public());
+    public
+        .map(|route| format!("\nwarning: {} is public: anybody reaches the app there", route.path))
+        .collect()
+}

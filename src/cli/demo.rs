@@ -1,0 +1,136 @@
+//! `gatekeeper demo`: the article's story as a program. The real gatekeeper stands before a weather
+//! hotline, and one caller after another tries to get through.
+
+mod cast;
+mod hotline;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::Args;
+
+use super::{Failed, print, run::wait_for_signal, send::raw_exchange};
+use crate::config;
+use crate::server;
+use cast::{Scene, Stage};
+use hotline::Hotline;
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// End after the table: exit code 0 when every answer was the expected one
+    #[arg(long)]
+    once: bool,
+}
+
+/// What Twilio has on file in this story.
+const PUBLIC_URL: &str = "https://hooks.example.com";
+
+pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failed> {
+    let hotline = Hotline::open()?;
+    let stage = Stage::new(token()?, token()?)?;
+    let server =
+        server::start(config::parse(&configuration(&hotline, &stage), "demo", Path::new("."))?)?;
+    let gate = server.addresses.first().ok_or(io::ErrorKind::NotFound)?.to_string();
+    print::line(&format!("Pickle:30, the weather hotline, answers on {}", hotline.address()))?;
+    print::line(&format!("The gatekeeper stands before it on {gate}\n"))?;
+    let acts = play(&stage.scenes(), &hotline, &gate)?;
+    print::line(&print::table(&rows(&acts)))?;
+    let right = acts.iter().all(|act| act.is_right());
+    print::line(if right {
+        "\nEvery answer was the right one."
+    } else {
+        "\nSome answers were wrong."
+    })?;
+    if !args.once {
+        let line = stage.curl(&format!("http://{gate}"));
+        print::line(&format!(
+            "\nTry it yourself; change a letter and see it refused:\n\n  {line}\n\nCtrl-C ends."
+        ))?;
+        wait_for_signal()?;
+    }
+    server.stop();
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The configuration that a reader of the article would write.
+fn configuration(hotline: &Hotline, stage: &Stage) -> String {
+    let (token, other) = (stage.token(), stage.other_token());
+    format!(
+        r#"
+listen      = "127.0.0.1:0"
+public_url  = "{PUBLIC_URL}"
+upstream    = "http://{}"
+auth_tokens = ["{token}"]
+
+[[route]]
+path = "/weather"
+
+[[route]]
+path = "/sms"
+
+[[route]]
+path = "/events"
+
+[[route]]
+path        = "/subaccount"
+auth_tokens = ["{other}"]
+"#,
+        hotline.address()
+    )
+}
+
+/// One scene, played.
+struct Act<'s> {
+    scene: &'s Scene,
+    status: u16,
+    app_saw_it: bool,
+}
+
+fn play<'s>(scenes: &'s [Scene], hotline: &Hotline, gate: &str) -> io::Result<Vec<Act<'s>>> {
+    let acts = scenes.iter().map(|scene| {
+        let before = hotline.calls();
+        let answer = raw_exchange(&scene.request, gate)?;
+        let app_saw_it = hotline.calls() > before;
+        Ok(Act { scene, status: status(&answer), app_saw_it })
+    });
+    acts.collect()
+}
+
+impl Act<'_> {
+    fn is_right(&self) -> bool {
+        self.status == self.scene.expected && self.app_saw_it == (self.scene.expected == 200)
+    }
+}
+
+fn rows(acts: &[Act<'_>]) -> Vec<Vec<String>> {
+    let head = ["WHAT WAS SENT", "ANSWER", "THE APP", ""].map(String::from).to_vec();
+    let colour = io::stdout().is_terminal();
+    let painted = |text: &str, code: u8| {
+        if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    };
+    let body = acts.iter().map(|act| {
+        let saw = if act.app_saw_it { "answered" } else { "never heard of it" };
+        let mark =
+            if act.is_right() { painted("as it should be", 32) } else { painted("WRONG", 31) };
+        vec![act.scene.title.to_owned(), act.status.to_string(), saw.to_owned(), mark]
+    });
+    std::iter::once(head).chain(body).collect()
+}
+
+/// The number in the status line.
+fn status(answer: &[u8]) -> u16 {
+    let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let number = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// A fresh token, in the shape of Twilio's.
+fn token() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,66 @@
+//! `gatekeeper sign`: the signature of a request.
+
+use std::{fs, io, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use super::{
+    Failed, print,
+    webhook::{Webhook, encode_form, key_of},
+};
+use crate::config::{Secret, TOKEN_VARIABLE};
+use crate::signature::Key;
+
+#[derive(Debug, Args)]
+pub(super) struct SignArgs {
+    /// The URL as Twilio has it on file, query included
+    url: String,
+    /// A form parameter; may be repeated. Without any, the request is a GET
+    #[arg(short = 'd', long = "data", value_name = "K=V")]
+    data: Vec<String>,
+    /// A file with a form body as it goes over the wire
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "body"])]
+    form: Option<PathBuf>,
+    /// A file with a body that is no form; the URL gets its bodySHA256
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    body: Option<PathBuf>,
+    /// Print a ready curl line instead
+    #[arg(long)]
+    curl: bool,
+}
+
+pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, Failed> {
+    let webhook = webhook(args)?;
+    let signature = webhook.signature(&key_from_env()?);
+    if args.curl {
+        print::line(&webhook.curl(&signature, None))?;
+    } else {
+        if args.body.is_some() {
+            print::error(&format!("send it to {}", webhook.url));
+        }
+        print::line(&signature)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn webhook(args: &SignArgs) -> Result<Webhook, Failed> {
+    Ok(match (&args.form, &args.body) {
+        (Some(file), _) => Webhook::form(&args.url, fs::read(file)?),
+        (None, Some(file)) => Webhook::hashed(&args.url, fs::read(file)?),
+        (None, None) => from_data(&args.url, &args.data)?,
+    })
+}
+
+/// A form of `K=V` texts, or a GET if there are none.
+pub(super) fn from_data(url: &str, data: &[String]) -> Result<Webhook, Failed> {
+    let pairs: Option<Vec<_>> = data.iter().map(|pair| pair.split_once('=')).collect();
+    let pairs = pairs.ok_or(Failed::Usage("-d takes NAME=VALUE"))?;
+    Ok(if pairs.is_empty() { Webhook::get(url) } else { Webhook::form(url, encode_form(pairs)) })
+}
+
+/// Tokens are never taken from the command line: they would show in the process list.
+pub(super) fn key_from_env() -> Result<Key, Failed> {
+    let secret = Secret::from_env(TOKEN_VARIABLE)
+        .map_err(|_| Failed::Usage("set TWILIO_AUTH_TOKEN to the auth token to sign with"))?;
+    Ok(key_of(&secret).map_err(io::Error::other)?)
+}

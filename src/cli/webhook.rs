@@ -1,0 +1,173 @@
+//! Requests as Twilio sends them: signed, and with the names and headers that it uses.
+
+use sha2::{Digest, Sha256};
+
+use crate::config::Secret;
+use crate::signature::{Algorithm, EmptySecret, Key, Order, Parameters};
+
+/// One request, not signed yet.
+#[derive(Clone, Debug)]
+pub(super) struct Webhook {
+    /// What Twilio is told, without a fragment.
+    pub(super) url: String,
+    /// What follows in the body.
+    pub(super) body: Body,
+}
+
+/// What a webhook carries.
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    /// Nothing: a GET.
+    None,
+    /// `application/x-www-form-urlencoded`.
+    Form(Vec<u8>),
+    /// Anything else, covered by `bodySHA256` in the URL.
+    Json(Vec<u8>),
+}
+
+impl Webhook {
+    /// A GET of this URL.
+    pub(super) fn get(url: &str) -> Self {
+        Self { url: without_fragment(url), body: Body::None }
+    }
+
+    /// A form POST.
+    pub(super) fn form(url: &str, form: Vec<u8>) -> Self {
+        Self { url: without_fragment(url), body: Body::Form(form) }
+    }
+
+    /// A POST of another type: the URL gets the body's hash, as Twilio adds it.
+    pub(super) fn hashed(url: &str, body: Vec<u8>) -> Self {
+        let url = without_fragment(url);
+        let mark = if url.contains('?') { '&' } else { '?' };
+        let hash = hex(&Sha256::digest(&body));
+        Self { url: format!("{url}{mark}bodySHA256={hash}"), body: Body::Json(body) }
+    }
+
+    /// Its `X-Twilio-Signature` under this key.
+    pub(super) fn signature(&self, key: &Key) -> String {
+        let tail = match &self.body {
+            Body::Form(form) => Parameters::parse(form).sorted(Order::Bytes).to_vec(),
+            Body::None | Body::Json(_) => Vec::new(),
+        };
+        key.sign(self.url.as_bytes(), &tail)
+    }
+
+    pub(super) const fn method(&self) -> &'static str {
+        match self.body {
+            Body::None => "GET",
+            Body::Form(_) | Body::Json(_) => "POST",
+        }
+    }
+
+    pub(super) const fn content_type(&self) -> Option<&'static str> {
+        match self.body {
+            Body::None => None,
+            Body::Form(_) => Some("application/x-www-form-urlencoded; charset=UTF-8"),
+            Body::Json(_) => Some("application/json"),
+        }
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        match &self.body {
+            Body::None => &[],
+            Body::Form(bytes) | Body::Json(bytes) => bytes,
+        }
+    }
+
+    /// Everything between the origin and the end of the URL.
+    pub(super) fn target(&self) -> &str {
+        let after_scheme = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/")
+    }
+
+    /// Host and port as they stand in the URL, without userinfo.
+    pub(super) fn authority(&self) -> &str {
+        let after_scheme = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        let end = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
+        let authority = after_scheme.get(..end).unwrap_or_default();
+        authority.rsplit('@').next().unwrap_or_default()
+    }
+
+    /// The request as it goes over the wire.
+    pub(super) fn bytes(&self, signature: Option<&str>) -> Vec<u8> {
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nHost: {}\r\n",
+            self.method(),
+            self.target(),
+            self.authority()
+        );
+        head.push_str("User-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n");
+        head.push_str("I-Twilio-Idempotency-Token: 6f0a4b6e-7a0f-4f8e-9d57-3b7a54b0f3d1\r\n");
+        if let Some(content_type) = self.content_type() {
+            head.push_str(&format!(
+                "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
+                self.body().len()
+            ));
+        }
+        if let Some(signature) = signature {
+            head.push_str(&format!("X-Twilio-Signature: {signature}\r\n"));
+        }
+        head.push_str("Connection: close\r\n\r\n");
+        [head.as_bytes(), self.body()].concat()
+    }
+
+    /// The same as a line for a shell; `to` is where it connects, if not where the URL says.
+    pub(super) fn curl(&self, signature: &str, to: Option<&str>) -> String {
+        let mut line = String::from("curl -si");
+        let url = to.map_or_else(
+            || self.url.clone(),
+            |to| format!("{}{}", to.trim_end_matches('/'), self.target()),
+        );
+        if to.is_some() {
+            line.push_str(&format!(" -H 'Host: {}'", self.authority()));
+        }
+        line.push_str(&format!(" -H 'X-Twilio-Signature: {signature}'"));
+        if let Some(content_type) = self.content_type() {
+            let body = String::from_utf8_lossy(self.body());
+            line.push_str(&format!(
+                " -H 'Content-Type: {content_type}' --data-binary {}",
+                quoted(&body)
+            ));
+        }
+        format!("{line} {}", quoted(&url))
+    }
+}
+
+/// A form body from `NAME=VALUE` texts.
+pub(super) fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let mut form = String::new();
+    for (name, value) in pairs {
+        let mark = if form.is_empty() { "" } else { "&" };
+        form.push_str(&format!("{mark}{}={}", escape(name), escape(value)));
+    }
+    form.into_bytes()
+}
+
+/// The auth token from its usual variable, as a key.
+pub(super) fn key_of(secret: &Secret) -> Result<Key, EmptySecret> {
+    Key::new("token", secret.bytes(), Algorithm::HmacSha1)
+}
+
+fn escape(text: &str) -> String {
+    let bytes = text.bytes().map(|byte| match byte {
+        b' ' => "+".to_owned(),
+        _ if byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte) => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    });
+    bytes.collect()
+}
+
+fn without_fragment(url: &str) -> String {
+    url.split('#').next().unwrap_or_default().to_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

@@ -1,0 +1,274 @@
+//! The head as it came over the wire, where hyper's view of it is too kind.
+//!
+//! hyper 1.12 takes Content-Length beside Transfer-Encoding and drops one of them, joins what is
+//! repeated, cuts a `#fragment` off the target. A gate that forwards must not guess what was meant:
+//! such a message is refused and its connection closed. So the bytes that hyper reads are seen here
+//! too, and each head is looked at once more before the gate hears of it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A socket whose incoming bytes are also recorded.
+pub(super) struct Wire<S> {
+    socket: S,
+    record: Record,
+}
+
+/// The bytes that arrived and are not yet accounted for.
+#[derive(Clone, Default)]
+pub(super) struct Record(Arc<Mutex<Unread>>);
+
+#[derive(Default)]
+struct Unread {
+    bytes: Vec<u8>,
+    /// Bytes of a body still to come; they are not kept.
+    body: u64,
+}
+
+/// What a head says of the message that it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Its end is known: another message may follow.
+    Length(u64),
+    /// It ends with its last chunk. The connection is closed after the answer, so that nothing
+    /// here has to agree with hyper on where that was.
+    Chunked,
+}
+
+/// Why a head is no message that can be judged.
+pub(super) type Malformed = &'static str;
+
+/// Buffers larger than this are given back when they are empty.
+const KEPT: usize = 4096;
+
+impl<S> Wire<S> {
+    pub(super) fn new(socket: S) -> (Self, Record) {
+        let record = Record::default();
+        (Self { socket, record: record.clone() }, record)
+    }
+}
+
+impl Record {
+    /// The head that hyper has just handed over, judged; the next one begins behind its body.
+    pub(super) fn next_head(&self) -> Result<Framing, Malformed> {
+        let mut unread = self.unread();
+        let start = unread.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let head = unread.bytes.get(start..).unwrap_or_default();
+        let length = head_length(head).ok_or("incomplete_head")?;
+        let framing = head.get(..length).map_or(Err("incomplete_head"), framing)?;
+        unread.forget(start.saturating_add(length));
+        if let Framing::Length(body) = framing {
+            unread.pass(body);
+        }
+        Ok(framing)
+    }
+
+    /// Stops recording: what follows is no HTTP.
+    pub(super) fn end(&self) {
+        let mut unread = self.unread();
+        unread.bytes = Vec::new();
+        unread.body = u64::MAX;
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Unread> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unread {
+    fn saw(&mut self, bytes: &[u8]) {
+        let skipped = usize::try_from(self.body).unwrap_or(usize::MAX).min(bytes.len());
+        self.body = self.body.saturating_sub(u64::try_from(skipped).unwrap_or(u64::MAX));
+        self.bytes.extend_from_slice(bytes.get(skipped..).unwrap_or_default());
+    }
+
+    fn forget(&mut self, count: usize) {
+        self.bytes.drain(..count.min(self.bytes.len()));
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+    }
+
+    fn pass(&mut self, body: u64) {
+        let here = usize::try_from(body).unwrap_or(usize::MAX).min(self.bytes.len());
+        self.forget(here);
+        self.body = body.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
+    }
+}
+
+/// Up to and including the empty line.
+fn head_length(bytes: &[u8]) -> Option<usize> {
+    let mut length = 0_usize;
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        length = length.saturating_add(line.len());
+        if matches!(line, b"\n" | b"\r\n") {
+            return Some(length);
+        }
+    }
+    None
+}
+
+fn framing(head: &[u8]) -> Result<Framing, Malformed> {
+    let mut lines =
+        head.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r\n"));
+    let request_line = lines.next().flatten().ok_or("bare_line_feed")?;
+    let mut words = request_line.split(|&byte| byte == b' ').skip(1);
+    let target = words.next().unwrap_or_default();
+    if !target.starts_with(b"/") {
+        return Err("target_form");
+    }
+    if target.contains(&b'#') {
+        return Err("fragment");
+    }
+    let mut fields = Fields::default();
+    for line in lines {
+        fields.add(line.ok_or("bare_line_feed")?)?;
+    }
+    fields.framing(words.next() == Some(b"HTTP/1.1"))
+}
+
+#[derive(Default)]
+struct Fields {
+    hosts: u8,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Fields {
+    fn add(&mut self, line: &[u8]) -> Result<(), Malformed> {
+        let mut halves = line.splitn(2, |&byte| byte == b':');
+        let name = halves.next().unwrap_or_default();
+        let value = halves.next().unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"host") {
+            self.hosts = self.hosts.saturating_add(1);
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let digits = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            let length = digits.filter(|_| value.iter().all(u8::is_ascii_digit));
+            if self.length.replace(length.ok_or("content_length")?).is_some() {
+                return Err("content_length");
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err("transfer_encoding");
+            }
+            self.chunked = true;
+        }
+        Ok(())
+    }
+
+    const fn framing(&self, is_11: bool) -> Result<Framing, Malformed> {
+        match (self.hosts, self.length, self.chunked) {
+            (0, ..) if is_11 => Err("missing_host"),
+            (2.., ..) => Err("repeated_host"),
+            (_, Some(_), true) => Err("length_and_transfer_encoding"),
+            (_, None, true) => Ok(Framing::Chunked),
+            (_, Some(length), false) => Ok(Framing::Length(length)),
+            (_, None, false) => Ok(Framing::Length(0)),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.record.unread().saw(buffer.filled().get(before..).unwrap_or_default());
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(head: &str) -> Result<Framing, Malformed> {
+        let record = Record::default();
+        record.unread().saw(head.as_bytes());
+        record.next_head()
+    }
+
+    #[test]
+    fn what_hyper_would_paper_over_is_malformed() {
+        for (head, what) in [
+            ("GET / HTTP/1.1\r\n\r\n", "missing_host"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", "repeated_host"),
+            ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "target_form"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "target_form"),
+            ("GET /#x HTTP/1.1\r\nHost: a\r\n\r\n", "fragment"),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", "bare_line_feed"),
+            ("GET / HTTP/1.1\r\nHost: a\n\n", "bare_line_feed"),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+                "content_length",
+            ),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", "content_length"),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                "transfer_encoding",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+                "transfer_encoding",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "length_and_transfer_encoding",
+            ),
+        ] {
+            assert_eq!(framed(head), Err(what), "{head}");
+        }
+        assert_eq!(framed("GET / HTTP/1.0\r\n\r\n"), Ok(Framing::Length(0)));
+    }
+
+    #[test]
+    fn the_next_head_begins_behind_the_body() {
+        let record = Record::default();
+        let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nGET";
+        record.unread().saw(post);
+        assert_eq!(record.next_head(), Ok(Framing::Length(9)));
+        record.unread().saw(b" /#no\r\n");
+        record.unread().saw(b"GET / HTTP/1.1\r\nHost: b\r\n\r\nGET /#");
+        assert_eq!(record.next_head(), Ok(Framing::Length(0)));
+        assert_eq!(record.next_head(), Err("incomplete_head"));
+    }
+}

@@ -1,0 +1,18 @@
+//! The gate as it is seen from outside: the real binary, real sockets, an independent signer.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed, and says so"
+)]
+
+mod answers;
+mod configuration;
+mod forwarding;
+mod properties;
+mod rooms;
+mod support;
+mod vectors;

@@ -1,0 +1,346 @@
+//! An app that writes down every byte it is sent and answers as a test tells it to.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{PATIENCE, fields_of, find, latin1, values};
+
+/// The answer of an app that has nothing special to say.
+pub(crate) const TWIML: &str = "<Response><Say>Sunny</Say></Response>";
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    /// From the request line to the empty line, verbatim.
+    pub(crate) head: Vec<u8>,
+    /// Verbatim, chunking included.
+    pub(crate) body: Vec<u8>,
+    /// Which connection it came by, from 0.
+    pub(crate) connection: usize,
+}
+
+impl Recorded {
+    pub(crate) fn line(&self) -> String {
+        latin1(&self.head).lines().next().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn fields(&self) -> Vec<(String, String)> {
+        fields_of(&self.head)
+    }
+
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
+        values(&self.fields(), name).into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// What the app does with a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pieces: Vec<Vec<u8>>,
+    pause: Duration,
+    then: Then,
+}
+
+/// What it does with the connection afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    Keep,
+    /// Closes when it has idled for so long.
+    KeepFor(Duration),
+    Close,
+    /// Reads nothing more, says nothing more.
+    Hold,
+    /// Sends back what it is sent.
+    Echo,
+}
+
+impl Answer {
+    /// 200 with TwiML.
+    pub(crate) fn twiml() -> Self {
+        Self::raw(&format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{TWIML}",
+            TWIML.len()
+        ))
+    }
+
+    /// 101, then an echo.
+    pub(crate) fn switching() -> Self {
+        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        Self::raw(head).then(Then::Echo)
+    }
+
+    /// These bytes.
+    pub(crate) fn raw(text: &str) -> Self {
+        Self::pieces(&[text])
+    }
+
+    /// These bytes, with a pause before each piece where one is set.
+    pub(crate) fn pieces(pieces: &[&str]) -> Self {
+        let pieces = pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect();
+        Self { pieces, pause: Duration::ZERO, then: Then::Keep }
+    }
+
+    /// Not a byte.
+    pub(crate) fn nothing() -> Self {
+        Self::pieces(&[])
+    }
+
+    pub(crate) fn pausing(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    pub(crate) fn then(mut self, then: Then) -> Self {
+        self.then = then;
+        self
+    }
+}
+
+type Play = Box<dyn Fn(&Recorded) -> Answer + Send + Sync>;
+
+/// The app.
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    play: Play,
+    requests: Mutex<Vec<Recorded>>,
+    arrived: Condvar,
+    bytes: AtomicUsize,
+    connections: Mutex<Vec<TcpStream>>,
+    early: Mutex<Vec<u8>>,
+    stopped: AtomicBool,
+}
+
+impl Upstream {
+    /// Answers TwiML, and handshakes with 101.
+    pub(crate) fn start() -> Self {
+        Self::playing(|request| {
+            if request.values("Upgrade").is_empty() { Answer::twiml() } else { Answer::switching() }
+        })
+    }
+
+    /// Answers everything alike.
+    pub(crate) fn answering(answer: Answer) -> Self {
+        Self::playing(move |_| answer.clone())
+    }
+
+    pub(crate) fn playing(play: impl Fn(&Recorded) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(listener, Box::new(play))
+    }
+
+    /// The same again on an address that another one had.
+    pub(crate) fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        Self::on(listener, Box::new(|_| Answer::twiml()))
+    }
+
+    fn on(listener: TcpListener, play: Play) -> Self {
+        let shared = Arc::new(Shared {
+            play,
+            requests: Mutex::default(),
+            arrived: Condvar::new(),
+            bytes: AtomicUsize::new(0),
+            connections: Mutex::default(),
+            early: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        });
+        let address = listener.local_addr().unwrap();
+        let accepting = Arc::clone(&shared);
+        let acceptor = Some(thread::spawn(move || accept(&listener, &accepting)));
+        Self { address, shared, acceptor }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What has arrived so far.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// The only request that arrived.
+    pub(crate) fn only(&self) -> Recorded {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "the app saw {requests:?}");
+        requests.remove(0)
+    }
+
+    /// The first `count` requests, once they are here.
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Recorded> {
+        let requests = self.shared.requests.lock().unwrap();
+        let waiting = |requests: &mut Vec<Recorded>| requests.len() < count;
+        let (requests, late) =
+            self.shared.arrived.wait_timeout_while(requests, PATIENCE, waiting).unwrap();
+        assert!(!late.timed_out(), "only {} of {count} requests arrived", requests.len());
+        requests.clone()
+    }
+
+    /// Every byte that it was ever sent, requests or not.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shared.bytes.load(Ordering::SeqCst)
+    }
+
+    /// How many connections it was offered.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.lock().unwrap().len()
+    }
+
+    /// What followed a handshake before it was answered.
+    pub(crate) fn early(&self) -> Vec<u8> {
+        self.shared.early.lock().unwrap().clone()
+    }
+}
+
+/// Closes the listener and every connection.
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        let _wake = TcpStream::connect_timeout(&self.address, PATIENCE);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ended = acceptor.join();
+        }
+        for connection in self.shared.connections.lock().unwrap().iter() {
+            let _gone = connection.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for stream in listener.incoming() {
+        if shared.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        let Ok(known) = stream.try_clone() else { continue };
+        let mut connections = shared.connections.lock().unwrap();
+        let connection = connections.len();
+        connections.push(known);
+        drop(connections);
+        let shared = Arc::clone(shared);
+        thread::spawn(move || Session { stream, connection, shared, buffer: Vec::new() }.serve());
+    }
+}
+
+struct Session {
+    stream: TcpStream,
+    connection: usize,
+    shared: Arc<Shared>,
+    buffer: Vec<u8>,
+}
+
+impl Session {
+    /// Its own file descriptor is not the last one; so it has to say that it closes.
+    fn serve(mut self) {
+        let _nodelay = self.stream.set_nodelay(true);
+        let mut patience = PATIENCE;
+        while let Some(request) = self.request(patience) {
+            let answer = (self.shared.play)(&request);
+            self.shared.requests.lock().unwrap().push(request);
+            self.shared.arrived.notify_all();
+            if self.answer(&answer).is_none() {
+                break;
+            }
+            patience = match answer.then {
+                Then::Keep => PATIENCE,
+                Then::KeepFor(period) => period,
+                Then::Close => break,
+                Then::Hold => return,
+                Then::Echo => return self.echo(),
+            };
+        }
+        let _closed = self.stream.shutdown(Shutdown::Both);
+    }
+
+    fn request(&mut self, patience: Duration) -> Option<Recorded> {
+        self.stream.set_read_timeout(Some(patience)).ok()?;
+        let head = self.until(b"\r\n\r\n")?;
+        let fields = fields_of(&head);
+        let body = if values(&fields, "Transfer-Encoding").is_empty() {
+            let length = values(&fields, "Content-Length").first().map_or(Ok(0), |text| text.parse());
+            self.exactly(length.ok()?)?
+        } else {
+            self.until(b"0\r\n\r\n")?
+        };
+        Some(Recorded { head, body, connection: self.connection })
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Option<()> {
+        for piece in &answer.pieces {
+            thread::sleep(answer.pause);
+            if answer.then == Then::Echo {
+                self.note_early_bytes()?;
+            }
+            self.stream.write_all(piece).ok()?;
+        }
+        Some(())
+    }
+
+    fn note_early_bytes(&mut self) -> Option<()> {
+        self.stream.set_nonblocking(true).ok()?;
+        let _whatever = self.fill();
+        self.stream.set_nonblocking(false).ok()?;
+        self.shared.early.lock().unwrap().extend_from_slice(&self.buffer);
+        Some(())
+    }
+
+    fn echo(mut self) {
+        let _patient = self.stream.set_read_timeout(Some(PATIENCE));
+        loop {
+            let said = std::mem::take(&mut self.buffer);
+            if self.stream.write_all(&said).is_err() || self.fill().is_none() {
+                let _closed = self.stream.shutdown(Shutdown::Write);
+                return;
+            }
+        }
+    }
+
+    fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+        loop {
+            if let Some(at) = find(&self.buffer, end) {
+                return Some(self.buffer.drain(..at + end.len()).collect());
+            }
+            self.fill()?;
+        }
+    }
+
+    fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < length {
+            self.fill()?;
+        }
+        Some(self.buffer.drain(..length).collect())
+    }
+
+    fn fill(&mut self) -> Option<()> {
+        let mut piece = [0; 16 * 1024];
+        loop {
+            match self.stream.read(&mut piece) {
+                Ok(0) => return None,
+                Ok(length) => {
+                    self.shared.bytes.fetch_add(length, Ordering::SeqCst);
+                    self.buffer.extend_from_slice(&piece[..length]);
+                    return Some(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
