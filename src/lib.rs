@@ -1,4 +1,51 @@
-//! gatekeeper
+//! gatekeeper stands in front of a web app and lets a webhook through only when it can prove that
+//! Twilio signed exactly this URL and exactly this body.
+//!
+//! This page is the map of the house. What a user needs stands in the README.
+//!
+//! # The promise, as types
+//!
+//! An unproven request cannot reach the app because there is nothing to hand it. The
+//! [`forward::Forwarder`] takes one type, [`gate::Admitted`]; its fields are private, and only
+//! [`gate::Claim::judge`] makes one. The body that was judged is moved into it: the bytes forwarded
+//! are the bytes verified. [`gate`] shows four misuses that do not compile.
+//!
+//! # A request's way
+//!
+//! ```text
+//! server::connection   hyper reads a head; server::wire looks at its bytes once more
+//! server::exchange     live   = one immutable snapshot
+//! gate::Claim::new     claim  = refusals from the head alone; the body is unread
+//! gate::Claim::read    claim  = the body, bounded in bytes and in time
+//! gate::Claim::judge   passed = pure, constant time: an Admitted or a Refused
+//! forward::Forwarder   answer = the app's, streamed back (or a tunnel, for a WebSocket)
+//! server::reply        a refusal becomes a status and one constant line
+//! observe::record      what happened, said once
+//! ```
+//!
+//! # Rooms
+//!
+//! | room | what it is for | may know |
+//! | --- | --- | --- |
+//! | [`signature`] | what Twilio signs, and whether it did; bytes in, decision out | nothing of ours |
+//! | [`routes`] | which requests we expect, with which keys, bound for where | `signature` |
+//! | [`config`] | TOML in; a correct configuration, or every fault in it, out | `routes`, `signature` |
+//! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `routes`, `signature` |
+//! | [`forward`] | an `Admitted` up, the app's response back; tunnels | `gate`, `routes`, `signature` |
+//! | [`observe`] | what happened, said once | `gate`, `forward` |
+//! | [`server`] | sockets, lifetimes, drain: everything that waits | all above |
+//! | [`cli`] | the commands; sole user of clap | all |
+//!
+//! Arrows run one way; a test reads the `use` lines and keeps it so. What a reviewer must trust is
+//! [`signature`], `gate/claim.rs` and [`forward`].
+//!
+//! # Threads
+//!
+//! One worker per core, each with a single-threaded runtime, the same listening sockets and its own
+//! upstream connections. An upstream connection has no task of its own: who uses it drives it.
+
+#![cfg_attr(test, expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail"))]
+
 pub mod cli;
 pub mod config;
 pub mod forward;

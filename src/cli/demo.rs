@@ -34,10 +34,15 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failed> {
     let stage = Stage::new(token()?, token()?)?;
     let server =
         server::start(config::parse(&configuration(&hotline, &stage), "demo", Path::new("."))?)?;
-    let gate = server.addresses.first().ok_or(io::ErrorKind::NotFound)?.to_string();
+    let gate = server
+        .addresses
+        .first()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
+        .to_string();
     print::line(&format!("Pickle:30, the weather hotline, answers on {}", hotline.address()))?;
     print::line(&format!("The gatekeeper stands before it on {gate}\n"))?;
-    let acts = play(&stage.scenes(), &hotline, &gate)?;
+    let scenes = stage.scenes();
+    let acts = play(&scenes, &hotline, &gate)?;
     print::line(&print::table(&rows(&acts)))?;
     let right = acts.iter().all(|act| act.is_right());
     print::line(if right {

@@ -84,15 +84,11 @@ pub struct Message<'a> {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives on the stack of one judgement; a box would cost an allocation"
-)]
 enum Bound<'a> {
     /// By the URL alone: there is no body, or its hash stands in the URL and was found right.
     Url,
     /// By the parameters that follow the URL, else by its hash in the URL.
-    Form { parameters: Parameters<'a>, body: &'a [u8] },
+    Form { parameters: Parameters, body: &'a [u8] },
     /// A handshake.
     Handshake,
 }
@@ -138,7 +134,7 @@ impl<'a> Message<'a> {
     }
 
     /// The form's parameters, where they are what follows the URL.
-    pub(super) const fn form(&mut self) -> Option<&mut Parameters<'a>> {
+    pub(super) const fn form(&mut self) -> Option<&mut Parameters> {
         match &mut self.bound {
             Bound::Form { parameters, .. } => Some(parameters),
             Bound::Url | Bound::Handshake => None,
@@ -157,22 +153,24 @@ impl<'a> Message<'a> {
 
     /// The first AccountSid that the request names: a claim, good for a look-up and no more.
     pub(super) fn account(&self) -> Option<Tail> {
-        self.accounts().next().map(Iterator::collect)
+        let in_query = self.target.query_values(ACCOUNT_SID).next();
+        in_query.map(Iterator::collect).or_else(|| self.form_accounts().next().map(<[u8]>::to_vec))
     }
 
     /// Whether it names this account, and no other anywhere.
     pub(super) fn speaks_for(&self, sid: &str) -> bool {
-        let mut named = self.accounts().peekable();
-        named.peek().is_some() && named.all(|account| account.eq(sid.bytes()))
+        let in_query = self.target.query_values(ACCOUNT_SID).map(|account| account.eq(sid.bytes()));
+        let in_form = self.form_accounts().map(|account| account == sid.as_bytes());
+        let mut named = in_query.chain(in_form).peekable();
+        named.peek().is_some() && named.all(|same| same)
     }
 
-    fn accounts(&self) -> impl Iterator<Item = Decoded<'a>> {
-        let in_query = self.target.query_values(ACCOUNT_SID);
+    fn form_accounts(&self) -> impl Iterator<Item = &[u8]> {
         let form = match &self.bound {
             Bound::Form { parameters, .. } => Some(parameters),
             Bound::Url | Bound::Handshake => None,
         };
-        in_query.chain(form.into_iter().flat_map(|form| form.values(ACCOUNT_SID)))
+        form.into_iter().flat_map(|form| form.values(ACCOUNT_SID))
     }
 }
 

@@ -23,6 +23,8 @@ mod target;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use candidates::Candidate;
 pub use form::{Order, Parameters};
 pub use header::{Malformed, Selector, Signature};
@@ -70,9 +72,9 @@ pub fn verify(
     if keys.is_empty() {
         return Err(Unproven::UnknownKey);
     }
-    let mut signers: Vec<&Key> = Vec::new();
+    let mut signers: SmallVec<[&Key; 4]> = SmallVec::new();
     let found = candidates::search(message, origin, keys.len(), &mut |parts| {
-        signers.extend(keys.iter().filter(|key| key.signed(signature, parts)));
+        signers.extend(keys.iter().copied().filter(|key| key.signed(signature, parts)));
         !signers.is_empty()
     });
     let candidate = found.ok_or(Unproven::Mismatch)?;

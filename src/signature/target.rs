@@ -105,8 +105,21 @@ const RESPELLINGS: [(Spelling, Respell); 11] = [
 
 /// The respellings of a target, made one at a time and only when asked for.
 pub(super) fn respellings(target: Target<'_>) -> impl Iterator<Item = (Spelling, Vec<u8>)> {
-    RESPELLINGS.iter().filter_map(move |(spelling, respell)| Some((*spelling, respell(target)?)))
+    let has_any = target.path == b"/" || !target.query.is_none_or(has_one_spelling);
+    let made = move |(spelling, respell): &(Spelling, Respell)| Some((*spelling, respell(target)?));
+    RESPELLINGS.iter().filter(move |_| has_any).filter_map(made)
 }
+
+/// Whether a query reads the same in every style: most do, and their judgement ends here.
+fn has_one_spelling(query: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.*=".contains(byte);
+    query.split(|&byte| byte == b'&').all(|segment| {
+        segment.contains(&b'=') && segment.iter().all(plain) && !segment.starts_with(BODY_HASH)
+    })
+}
+
+/// How a body's hash stands in the query; it may stand there twice.
+const BODY_HASH: &[u8] = b"bodySHA256=";
 
 /// The path with its trailing slash added or taken.
 pub(super) fn slash_toggled(path: &[u8]) -> Vec<u8> {
@@ -193,7 +206,7 @@ fn body_hash_once(target: Target<'_>) -> Option<Vec<u8>> {
                 dropped = true;
                 false
             }
-            None if segment.starts_with(b"bodySHA256=") => {
+            None if segment.starts_with(BODY_HASH) => {
                 first = Some(segment);
                 true
             }

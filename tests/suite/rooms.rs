@@ -91,9 +91,10 @@ fn tests_comments_and_texts_are_no_code() {
         let r = r#\"crate::f\"#;\nfn f<'a>(x: &'a str) { crate::g::h() }\n\
         #[cfg(test)]\nmod tests {\n    fn t() { crate::i(); }\n}\n/// crate::j\nfn k() { crate::l() }\n";
     assert_eq!(crate_paths(&stripped(text)), ["g", "l"]);
-    assert_eq!(crate_paths("use crate::{gate::{A, B}, routes};use crate::x::{y, z};"), [
-        "gate", "routes", "x"
-    ]);
+    assert_eq!(
+        crate_paths("use crate::{gate::{A, B}, routes};use crate::x::{y, z};"),
+        ["gate", "routes", "x"]
+    );
 }
 
 fn assert_only(word: &str, places: &[&str]) {
@@ -123,7 +124,8 @@ fn has_word(code: &str, word: &str) -> bool {
 }
 
 fn imports_env(code: &str) -> bool {
-    let imports = code.split(';').filter_map(|statement| statement.trim().strip_prefix("use std::{"));
+    let imports =
+        code.split(';').filter_map(|statement| statement.trim().strip_prefix("use std::{"));
     imports.flat_map(first_segments).any(|segment| segment == "env")
 }
 

@@ -131,7 +131,9 @@ impl Setting {
         let tokens = self.algorithm.as_ref().map_or_else(
             || format!("[{token}]"),
             |algorithm| {
-                format!("[{{ value = {token}, key_id = \"{KEY_ID}\", algorithm = \"{algorithm}\" }}]")
+                format!(
+                    "[{{ value = {token}, key_id = \"{KEY_ID}\", algorithm = \"{algorithm}\" }}]"
+                )
             },
         );
         format!(
@@ -185,7 +187,9 @@ impl Vector {
     }
 
     fn body(&self) -> Vec<u8> {
-        self.body_b64.as_ref().map_or_else(|| self.body.clone().into_bytes(), |b| bytes_of_base64(b))
+        self.body_b64
+            .as_ref()
+            .map_or_else(|| self.body.clone().into_bytes(), |b| bytes_of_base64(b))
     }
 
     /// The fields as they are sent; what must arrive, with this spelling.

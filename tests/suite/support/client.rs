@@ -49,9 +49,9 @@ impl Client {
         let _closed = self.stream.write_all(bytes);
     }
 
-    /// Says that nothing more will come.
+    /// Says that nothing more will come; a gate that has closed already may not hear it.
     pub(crate) fn half_close(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        let _closed = self.stream.shutdown(Shutdown::Write);
     }
 
     /// The next response, interim ones included.
@@ -132,10 +132,9 @@ impl Client {
     pub(crate) fn is_at_end(&mut self) -> bool {
         match self.fill() {
             Ok(()) => false,
-            Err(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-            ),
+            Err(error) => {
+                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+            }
         }
     }
 

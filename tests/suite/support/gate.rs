@@ -1,7 +1,6 @@
 //! The real binary, started, listened to and ended.
 
 use std::{
-    cell::Cell,
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -29,7 +28,7 @@ pub(crate) struct Gate {
     child: Child,
     address: SocketAddr,
     log: Arc<Log>,
-    taken: Cell<usize>,
+    taken: AtomicUsize,
     _folder: Folder,
 }
 
@@ -56,7 +55,7 @@ impl Gate {
         let writing = Arc::clone(&log);
         thread::spawn(move || writing.fill(stderr));
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
-        let taken = Cell::new(0);
+        let taken = AtomicUsize::new(0);
         let mut gate = Self { child, address: unspecified, log, taken, _folder: folder };
         let listening = gate.log.nth("listening", 0);
         gate.address = listening["address"].as_str().unwrap().parse().unwrap();
@@ -86,9 +85,19 @@ impl Gate {
 
     /// What is logged of the next request.
     pub(crate) fn outcome(&self) -> Outcome {
-        let number = self.taken.get();
-        self.taken.set(number + 1);
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
         Outcome(self.log.nth("request", number))
+    }
+
+    /// Asks it to end, as a supervisor would.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        wait(&mut self.child)
     }
 
     /// Everything said so far.
@@ -137,7 +146,10 @@ impl Log {
                 return line;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line {number} {message:?} in {lines:#?}");
+            if left.is_zero() {
+                drop(lines);
+                panic!("no line {number} {message:?}");
+            }
             lines = self.grown.wait_timeout(lines, left).unwrap().0;
         }
     }
@@ -195,13 +207,18 @@ pub(crate) fn run(arguments: &[&str]) -> Said {
         .unwrap();
     let stdout = child.stdout.take().map(reader).unwrap();
     let stderr = child.stderr.take().map(reader).unwrap();
+    let code = wait(&mut child);
+    Said { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// Waits for a process to end by itself; one that does not is ended.
+fn wait(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
     let _ended = child.kill();
-    let code = child.wait().unwrap().code();
-    Said { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    child.wait().unwrap().code()
 }
 
 fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {

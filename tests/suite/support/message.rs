@@ -66,6 +66,12 @@ impl Message {
         self
     }
 
+    /// The same for another target; a signature that it has already stays as it is.
+    pub(crate) fn aimed_at(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
     pub(crate) fn body(mut self, body: &[u8]) -> Self {
         self.body = Some(body.to_vec());
         self
@@ -107,7 +113,8 @@ impl Message {
     pub(crate) fn head(&self) -> Vec<u8> {
         let length = self.body.as_ref().map(|body| ("Content-Length", body.len().to_string()));
         let chunked = !self.values("Transfer-Encoding").is_empty();
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host);
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.target, self.host);
         let own = self.fields.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in own.chain(length.filter(|_| !chunked)) {
             head.push_str(&format!("{name}: {value}\r\n"));

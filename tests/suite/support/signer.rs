@@ -135,7 +135,9 @@ fn the_signer_signs_as_twilio_documents() {
 #[test]
 fn the_signer_encodes_as_the_rfcs_do() {
     // RFC 4648, section 10
-    for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+    for (bytes, text) in
+        [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+    {
         assert_eq!(base64(bytes.as_bytes()), text);
         assert_eq!(bytes_of_base64(text), bytes.as_bytes());
     }

@@ -23,8 +23,6 @@ pub(crate) struct Recorded {
     pub(crate) head: Vec<u8>,
     /// Verbatim, chunking included.
     pub(crate) body: Vec<u8>,
-    /// Which connection it came by, from 0.
-    pub(crate) connection: usize,
 }
 
 impl Recorded {
@@ -230,18 +228,14 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let Ok(stream) = stream else { continue };
         let Ok(known) = stream.try_clone() else { continue };
-        let mut connections = shared.connections.lock().unwrap();
-        let connection = connections.len();
-        connections.push(known);
-        drop(connections);
+        shared.connections.lock().unwrap().push(known);
         let shared = Arc::clone(shared);
-        thread::spawn(move || Session { stream, connection, shared, buffer: Vec::new() }.serve());
+        thread::spawn(move || Session { stream, shared, buffer: Vec::new() }.serve());
     }
 }
 
 struct Session {
     stream: TcpStream,
-    connection: usize,
     shared: Arc<Shared>,
     buffer: Vec<u8>,
 }
@@ -274,12 +268,13 @@ impl Session {
         let head = self.until(b"\r\n\r\n")?;
         let fields = fields_of(&head);
         let body = if values(&fields, "Transfer-Encoding").is_empty() {
-            let length = values(&fields, "Content-Length").first().map_or(Ok(0), |text| text.parse());
+            let length =
+                values(&fields, "Content-Length").first().map_or(Ok(0), |text| text.parse());
             self.exactly(length.ok()?)?
         } else {
             self.until(b"0\r\n\r\n")?
         };
-        Some(Recorded { head, body, connection: self.connection })
+        Some(Recorded { head, body })
     }
 
     fn answer(&mut self, answer: &Answer) -> Option<()> {

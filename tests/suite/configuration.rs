@@ -1,0 +1,164 @@
+//! Configurations that ship with the tests, read by the binary itself.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::support::gate::{Folder, Said, check, run};
+
+fn files(kind: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(kind);
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// What a file says is secret: a comment `# secret: …` names each token in it.
+fn secrets(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.trim().strip_prefix("# secret: ")).collect()
+}
+
+/// What is wrong with what was said of a file.
+fn wrong(file: &Path, code: i32, said: &Said) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let mut wrong = Vec::new();
+    if said.code != Some(code) {
+        wrong.push(format!("ended with {:?}", said.code));
+    }
+    for secret in secrets(&text) {
+        assert!(text.matches(secret).count() > 1, "{}: unused secret", file.display());
+        if said.all().contains(secret) {
+            wrong.push(format!("shows the secret {secret}"));
+        }
+    }
+    wrong
+}
+
+/// The faults expected of a file that are not told, and whether more are told than expected.
+fn missed(file: &Path, said: &Said) -> Vec<String> {
+    let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
+    assert!(!expected.trim().is_empty(), "{} expects nothing", file.display());
+    let untold = expected.lines().filter(|line| !said.all().contains(line));
+    let mut missed: Vec<_> = untold.map(|line| format!("does not say {line:?}")).collect();
+    let told = said.all().lines().filter(|line| line.starts_with("    = ")).count();
+    let wanted = expected.lines().count();
+    if told != wanted {
+        missed.push(format!("tells {told} faults, not {wanted}"));
+    }
+    missed
+}
+
+/// Asks about each file and fails with everything that is wrong with any of the answers.
+fn assert_right(files: &[PathBuf], ask: impl Fn(&Path) -> (Said, Vec<String>)) {
+    let mut failures = Vec::new();
+    for file in files {
+        let (said, wrong) = ask(file);
+        if !wrong.is_empty() {
+            let name = file.file_name().unwrap().display();
+            failures.push(format!("{name}: {}\n{}", wrong.join("; "), said.all()));
+        }
+    }
+    assert!(failures.is_empty(), "{} files:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn valid_configurations_pass() {
+    let files = files("valid");
+    assert!(files.len() >= 8, "{files:?}");
+    assert_right(&files, |file| {
+        let said = check(file);
+        let wrong = wrong(file, 0, &said);
+        (said, wrong)
+    });
+}
+
+#[test]
+fn invalid_configurations_are_told_every_fault_and_its_line() {
+    let files = files("invalid");
+    assert!(files.len() >= 20, "{files:?}");
+    assert_right(&files, |file| {
+        let said = check(file);
+        let wrong = [wrong(file, 78, &said), missed(file, &said)].concat();
+        (said, wrong)
+    });
+}
+
+#[test]
+fn run_refuses_what_check_refuses() {
+    assert_right(&files("invalid"), |file| {
+        let said = run(&["run", "-c", &file.display().to_string()]);
+        let wrong = wrong(file, 78, &said);
+        (said, wrong)
+    });
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_fault() {
+    let said = check(Path::new("/nonexistent/gatekeeper.toml"));
+    assert_eq!(said.code, Some(78), "{said:?}");
+    assert!(said.all().contains("cannot read it"), "{said:?}");
+}
+
+#[test]
+fn tokens_come_from_files_and_variables() {
+    let folder = Folder::new();
+    folder.write("token", "7d3c9f1e5a2b48060c1d9e8f7a6b5c40\r\n");
+    let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
+        auth_tokens = [{ file = \"token\" }, { env = \"TWILIO_AUTH_TOKEN\" }]\n";
+    let said = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(!said.all().contains("7d3c9f1e5a2b"), "{said:?}");
+    folder.write("token", "\n");
+    let said = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(said.code, Some(78), "{said:?}");
+    assert!(
+        said.all().contains("gatekeeper.toml:3:16: auth_tokens: the token is empty"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn public_routes_are_pointed_out() {
+    let folder = Folder::new();
+    let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
+        auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }]\n[[route]]\npath = \"/voice\"\n\
+        [[route]]\npath = \"/open/*\"\naccess = \"public\"\n";
+    let said = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let table = said.all();
+    assert!(table.contains("/voice") && table.contains("/open/*"), "{table}");
+    assert!(table.to_lowercase().contains("public"), "{table}");
+}
+
+#[test]
+fn wrong_usage_is_told_from_wrong_configuration() {
+    assert_eq!(run(&["run", "--no-such-flag"]).code, Some(64));
+    assert_eq!(run(&["no-such-command"]).code, Some(64));
+    assert_eq!(run(&["explain"]).code, Some(64), "the name is reserved");
+    let help = run(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    assert!(help.stdout.contains("check"), "{help:?}");
+}
+
+/// Tokens would show in the process list.
+#[test]
+fn no_flag_takes_a_token() {
+    let help = run(&["run", "--help"]).all();
+    assert!(!help.contains("--auth-token") && !help.contains("--token"), "{help}");
+}
+
+#[test]
+fn the_schema_knows_every_key_that_valid_files_use() {
+    let schema: serde_json::Value = serde_json::from_str(&run(&["schema"]).stdout).unwrap();
+    for file in files("valid") {
+        let text = fs::read_to_string(&file).unwrap();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        for key in table.keys() {
+            assert!(schema["properties"][key].is_object(), "{key} of {}", file.display());
+        }
+    }
+}
