@@ -31,7 +31,7 @@
 //! | [`routes`] | which requests we expect, with which keys, bound for where | `signature` |
 //! | [`config`] | TOML in; a correct configuration, or every fault in it, out | `routes`, `signature` |
 //! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `routes`, `signature` |
-//! | [`forward`] | an `Admitted` up, the app's response back; tunnels | `gate`, `routes`, `signature` |
+//! | [`forward`] | an `Admitted` up, the app's response back; tunnels | `gate`, `routes` |
 //! | [`observe`] | what happened, said once | `gate`, `forward` |
 //! | [`server`] | sockets, lifetimes, drain: everything that waits | all above |
 //! | [`cli`] | the commands; sole user of clap | all |
@@ -43,8 +43,6 @@
 //!
 //! One worker per core, each with a single-threaded runtime, the same listening sockets and its own
 //! upstream connections. An upstream connection has no task of its own: who uses it drives it.
-
-#![cfg_attr(test, expect(clippy::arithmetic_side_effects, reason = "a test may overflow and fail"))]
 
 pub mod cli;
 pub mod config;

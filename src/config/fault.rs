@@ -56,8 +56,8 @@ pub enum FaultKind {
     /// An empty token.
     #[error("the token is empty: anybody can compute a signature with it")]
     EmptyToken,
-    /// A token with spaces or line breaks inside.
-    #[error("the token has white space in it")]
+    /// A token with white space around it or line breaks inside.
+    #[error("the token begins or ends with white space, or has a line break in it")]
     SpacedToken,
     /// Not exactly one of env, file, credential, value.
     #[error("a token comes from exactly one of env, file, credential or value")]
@@ -138,11 +138,23 @@ impl FaultKind {
         }
     }
 
-    /// Whether the text at its place may hold a token.
-    const fn is_about_secrets(&self) -> bool {
+    /// Whether its own text quotes the file, and so perhaps a token.
+    const fn quotes_the_file(&self) -> bool {
+        matches!(self, Self::Syntax(_) | Self::Type(_))
+    }
+
+    /// Whether what stands at its place is known to hold no token.
+    const fn is_harmless(&self) -> bool {
         matches!(
             self,
-            Self::Syntax(_) | Self::Type(_) | Self::EmptyToken | Self::SpacedToken | Self::Source
+            Self::Origin(_)
+                | Self::Upstream(_)
+                | Self::Pattern(_)
+                | Self::Listen
+                | Self::Twice
+                | Self::Method
+                | Self::Status
+                | Self::TooSmall(_)
         )
     }
 }
@@ -170,12 +182,12 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in &self.list {
             let Fault { place, key, kind } = fault;
-            let what = masked(&kind.to_string(), kind.is_about_secrets());
+            let what = masked(&kind.to_string(), kind.quotes_the_file());
             match place {
                 Place::File(span) => {
                     let (line, column) = self.position(span.start);
                     writeln!(f, "{}:{line}:{column}: {key}: {what}", self.name)?;
-                    writeln!(f, "    | {}", masked(self.excerpt(span), kind.is_about_secrets()))?;
+                    writeln!(f, "    | {}", self.shown(span, kind))?;
                 }
                 Place::Flag(flag) => writeln!(f, "{flag}: {what}")?,
                 Place::Nowhere => writeln!(f, "{}: {key}: {what}", self.name)?,
@@ -198,16 +210,33 @@ impl Faults {
         (line, column)
     }
 
-    /// The line it begins in.
-    fn excerpt(&self, span: &Range<usize>) -> &str {
+    /// The offending text: itself where it can hold no token, else the line it begins in with all
+    /// that stands in quotes hidden.
+    fn shown(&self, span: &Range<usize>, kind: &FaultKind) -> String {
+        if kind.is_harmless() {
+            let own = self.text.get(span.clone()).unwrap_or_default();
+            return masked(&without_password(own.lines().next().unwrap_or_default()), false);
+        }
         let before = self.text.get(..span.start).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
-        self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default().trim()
+        let line = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        masked(line.trim(), true)
     }
 }
 
-/// Hides what may be a token: long runs of letters and digits always, and all that stands in
-/// quotes where the fault is one that a token can cause.
+/// `https://user:password@host` without what stands before the `@`.
+fn without_password(text: &str) -> String {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            let start = text.get(..scheme.saturating_add(3)).unwrap_or_default();
+            format!("{start}…{}", text.get(at..).unwrap_or_default())
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Hides what may be a token: long runs of letters and digits always, and on demand all that stands
+/// in quotes.
 fn masked(text: &str, quoted_too: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut quote = None;

@@ -202,7 +202,7 @@ impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map(Self).map_err(|_| {
-            de::Error::custom("expected a duration such as \"10s\", \"500ms\" or \"1m 30s\"")
+            de::Error::custom("expected a duration such as `10s`, `500ms` or `1m 30s`")
         })
     }
 }
@@ -275,7 +275,7 @@ impl<'de> Deserialize<'de> for RawToken {
             type Value = RawToken;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a token, or a table such as { env = \"TWILIO_AUTH_TOKEN\" }")
+                f.write_str("a token, or a table such as { env = `TWILIO_AUTH_TOKEN` }")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RawToken, E> {
                 Ok(RawToken::Inline(Secret::new(text)))

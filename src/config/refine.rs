@@ -49,6 +49,15 @@ impl<'a> Refiner<'a> {
         self.faults.push(Fault { place: place.clone(), key, kind });
     }
 
+    /// Whether something in there was already found wrong: what is missing may have been taken out.
+    fn has_fault_within(&self, place: &Place) -> bool {
+        let Place::File(outer) = place else { return false };
+        self.faults.iter().any(|fault| match &fault.place {
+            Place::File(inner) => outer.start <= inner.start && inner.end <= outer.end,
+            Place::Flag(_) | Place::Nowhere => false,
+        })
+    }
+
     /// Notes an error with its place.
     fn noted<T, E>(
         &mut self,
@@ -291,7 +300,9 @@ impl<'a> Refiner<'a> {
             (None, None) => Some(Algorithm::HmacSha1),
             (Some(_), Some(algorithm)) => Some(algorithm.value.into()),
             _ => {
-                self.fault(place, "auth_tokens", FaultKind::HalfSharedKey);
+                if !self.has_fault_within(place) {
+                    self.fault(place, "auth_tokens", FaultKind::HalfSharedKey);
+                }
                 None
             }
         }
@@ -304,11 +315,12 @@ impl<'a> Refiner<'a> {
         secret: &Secret,
         algorithm: Algorithm,
     ) -> Option<Key> {
-        if secret.bytes().iter().any(u8::is_ascii_whitespace) {
+        let bytes = secret.bytes();
+        if bytes.trim_ascii() != bytes || bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             self.fault(place, "auth_tokens", FaultKind::SpacedToken);
             return None;
         }
-        let key = Key::new(name, secret.bytes(), algorithm);
+        let key = Key::new(name, bytes, algorithm);
         self.noted(place, "auth_tokens", key, |_| FaultKind::EmptyToken)
     }
 
@@ -330,16 +342,23 @@ impl<'a> Refiner<'a> {
         methods.value.iter().map(|method| method.value.as_str().into()).collect()
     }
 
+    /// A route's statuses, or those at the top; each is looked at where it is written.
     fn statuses(&mut self, route: Option<&RawRoute>) -> Statuses {
         let top = self.raw;
-        let defaults = Statuses::default();
-        let missing =
-            route.and_then(|raw| raw.missing_status.as_ref()).or(top.missing_status.as_ref());
-        let mismatch =
-            route.and_then(|raw| raw.mismatch_status.as_ref()).or(top.mismatch_status.as_ref());
+        let defaults = match route {
+            Some(_) => Statuses {
+                missing: top.missing_status.as_ref().map_or(418, |at| at.value),
+                mismatch: top.mismatch_status.as_ref().map_or(403, |at| at.value),
+            },
+            None => Statuses::default(),
+        };
+        let (missing, mismatch) = match route {
+            Some(raw) => (&raw.missing_status, &raw.mismatch_status),
+            None => (&top.missing_status, &top.mismatch_status),
+        };
         Statuses {
-            missing: self.status(missing, "missing_status", defaults.missing),
-            mismatch: self.status(mismatch, "mismatch_status", defaults.mismatch),
+            missing: self.status(missing.as_ref(), "missing_status", defaults.missing),
+            mismatch: self.status(mismatch.as_ref(), "mismatch_status", defaults.mismatch),
         }
     }
 

@@ -9,7 +9,7 @@ use hyper::{
 use smallvec::SmallVec;
 
 use super::RequestHead;
-use crate::signature::{Origin, Scheme};
+use crate::routes::Route;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -77,16 +77,15 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Says whom the gate was called by, and as what (`forwarded_headers = "append"`).
-pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: IpAddr, origin: &Origin) {
+pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: IpAddr, route: &Route) {
+    let origin = &route.origin;
     let earlier = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
     let chain = earlier.map_or_else(|| peer.to_string(), |earlier| format!("{earlier}, {peer}"));
-    let scheme = match origin.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    for (name, value) in
-        [(FORWARDED_FOR, &*chain), (FORWARDED_PROTO, scheme), (FORWARDED_HOST, origin.host())]
-    {
+    for (name, value) in [
+        (FORWARDED_FOR, &*chain),
+        (FORWARDED_PROTO, origin.scheme().name()),
+        (FORWARDED_HOST, origin.host()),
+    ] {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }

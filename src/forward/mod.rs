@@ -54,7 +54,7 @@ impl Forwarder {
         let (mut head, body) = admitted.into_request();
         headers::prepare(&mut head, handshake);
         if route.append_forwarded {
-            headers::append_forwarded(&mut head.headers, peer, &route.origin);
+            headers::append_forwarded(&mut head.headers, peer, &route);
         }
         let mut request = Request::from_parts(head, Full::new(body));
         let sent = async {
@@ -78,14 +78,14 @@ impl Forwarder {
     ) -> Result<Response<Relayed>, Failure> {
         while let Some(mut idle) = self.pool.take(upstream) {
             match idle.send(request).await {
-                Attempt::Answered(response) => return Ok(self.relay(response, idle, limits)),
+                Attempt::Answered(response) => return self.relay(response, idle, limits),
                 Attempt::Unsent(unsent) => request = unsent,
                 Attempt::Failed => return Err(Failure::Failed),
             }
         }
         let mut fresh = connection::connect(upstream, limits).await?;
         match fresh.send(request).await {
-            Attempt::Answered(response) => Ok(self.relay(response, fresh, limits)),
+            Attempt::Answered(response) => self.relay(response, fresh, limits),
             Attempt::Unsent(_) | Attempt::Failed => Err(Failure::Failed),
         }
     }
@@ -95,11 +95,14 @@ impl Forwarder {
         response: Response<hyper::body::Incoming>,
         connection: Box<Connection>,
         limits: &Limits,
-    ) -> Response<Relayed> {
+    ) -> Result<Response<Relayed>, Failure> {
         let (head, body) = response.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::Failed); // nobody asked for it
+        }
         let keep = pool::keep_for(&head, limits);
         let pool = Arc::clone(&self.pool);
-        Response::from_parts(head, Relayed::new(body, connection, keep, pool, limits))
+        Ok(Response::from_parts(head, Relayed::new(body, connection, keep, pool, limits)))
     }
 }
 

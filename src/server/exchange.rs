@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use hyper::{Method, Request, Response, Uri, body::Incoming};
+use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 
 use super::{
     Snapshot,
@@ -56,15 +56,14 @@ impl Exchange {
             Err(refused) => return Ended::refused(refused, &live),
         };
         let (proven, route) = (admitted.proven().clone(), Arc::clone(admitted.route()));
-        if admitted.is_handshake() {
-            self.record.end();
-        }
         match self.worker.forwarder.send(admitted, self.peer.ip(), &live.limits).await {
-            Ok(response) => Ended {
-                response: response.map(Reply::Relayed),
-                verdict: Verdict::Admitted(proven),
-                route: Some(route),
-            },
+            Ok(response) => {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    self.record.end(); // what follows is a tunnel's
+                }
+                let response = response.map(Reply::Relayed);
+                Ended { response, verdict: Verdict::Admitted(proven), route: Some(route) }
+            }
             Err(failure) => Ended::failed(proven, failure, route),
         }
     }

@@ -59,11 +59,15 @@ impl Parameters {
         text.extend(PADDING);
         let mut list = Vec::with_capacity(TYPICAL);
         let mut start = 0;
+        let mut escape = next_escape(encoded, start);
         for end in memchr_iter(b'&', encoded).chain([encoded.len()]) {
             if end > start {
-                list.push(Parameter::decode(&mut text, Span { start, end }));
+                list.push(Parameter::decode(&mut text, Span { start, end }, escape < end));
             }
             start = end.saturating_add(1);
+            if escape < start {
+                escape = next_escape(encoded, start);
+            }
         }
         Self { text, list }
     }
@@ -107,10 +111,9 @@ impl Parameters {
 }
 
 impl Parameter {
-    fn decode(text: &mut [u8], segment: Span) -> Self {
-        let bytes = segment.of(text);
-        let escaped = memchr(b'%', bytes).is_some();
-        let equals = memchr(b'=', bytes).map(|at| segment.start.saturating_add(at));
+    fn decode(text: &mut [u8], segment: Span, escaped: bool) -> Self {
+        let equals = segment.of(text).iter().position(|&byte| byte == b'=');
+        let equals = equals.map(|at| segment.start.saturating_add(at));
         let mut name = Span { end: equals.unwrap_or(segment.end), ..segment };
         let after = equals.map_or(segment.end, |at| at.saturating_add(1));
         let mut value = Span { start: after, ..segment };
@@ -143,22 +146,33 @@ impl Span {
 
     /// Decodes its escapes where they stand; what is decoded is never longer.
     fn unescaped(self, text: &mut [u8]) -> Self {
-        let (mut from, mut to) = (self.start, self.start);
-        while from < self.end {
-            let rest = text.get(from..self.end).unwrap_or_default();
-            let (byte, taken) = match *rest {
-                [b'%', high, low, ..] => unhex(high, low).map_or((b'%', 1), |byte| (byte, 3)),
-                [byte, ..] => (byte, 1),
-                [] => break,
-            };
-            if let Some(slot) = text.get_mut(to) {
-                *slot = byte;
+        let bytes = text.get_mut(self.start..self.end).unwrap_or_default();
+        let mut from = bytes.iter().position(|&byte| byte == b'%').unwrap_or(bytes.len());
+        let mut to = from;
+        while let Some(&byte) = bytes.get(from) {
+            let escaped = if byte == b'%' { escape_at(bytes, from) } else { None };
+            if let Some(slot) = bytes.get_mut(to) {
+                *slot = escaped.unwrap_or(byte);
             }
-            from = from.saturating_add(taken);
+            from = from.saturating_add(if escaped.is_some() { 3 } else { 1 });
             to = to.saturating_add(1);
         }
-        Self { end: to, ..self }
+        Self { end: self.start.saturating_add(to), ..self }
     }
+}
+
+/// The byte that the escape at this place stands for, if it is one.
+fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
+    match bytes.get(at..)? {
+        [b'%', high, low, ..] => unhex(*high, *low),
+        _ => None,
+    }
+}
+
+/// Where the next escape is, or the end.
+fn next_escape(encoded: &[u8], from: usize) -> usize {
+    let found = memchr(b'%', encoded.get(from..).unwrap_or_default());
+    found.map_or(encoded.len(), |at| from.saturating_add(at))
 }
 
 /// The first eight bytes of a name, zeros where it is shorter.
@@ -232,21 +246,29 @@ impl Iterator for Decoded<'_> {
 }
 
 /// The byte that two hex digits spell.
-pub(super) const fn unhex(high: u8, low: u8) -> Option<u8> {
+pub(super) fn unhex(high: u8, low: u8) -> Option<u8> {
     match (nibble(high), nibble(low)) {
-        (Some(high), Some(low)) => Some(high << 4 | low),
+        (high @ 0..16, low @ 0..16) => Some(high << 4 | low),
         _ => None,
     }
 }
 
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
-        b'a'..=b'f' => Some(digit.wrapping_sub(b'a' - 10)),
-        b'A'..=b'F' => Some(digit.wrapping_sub(b'A' - 10)),
-        _ => None,
-    }
+/// What a hex digit counts; 255 for what is none.
+fn nibble(digit: u8) -> u8 {
+    NIBBLES.get(usize::from(digit)).copied().unwrap_or(u8::MAX)
 }
+
+#[expect(clippy::indexing_slicing, reason = "computed when the gate is compiled")]
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        nibbles[b"0123456789abcdef"[value as usize] as usize] = value;
+        nibbles[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    nibbles
+};
 
 #[cfg(test)]
 mod tests {

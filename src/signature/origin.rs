@@ -34,6 +34,15 @@ impl Scheme {
         }
     }
 
+    /// `http` or `https`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
     const fn websocket(self) -> &'static str {
         match self {
             Self::Http => "ws",
