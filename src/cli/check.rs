@@ -1,17 +1,18 @@
 //! `gatekeeper check`: the routes as a table, or every fault.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use super::{Failed, print};
 use crate::config::{self, Config, Sources};
 use crate::routes::{Access, Route};
 
-pub(super) fn check(file: Option<PathBuf>) -> Result<ExitCode, Failed> {
-    if file.is_none() {
-        return Err(Failed::Usage("no file to check: name it with -c, or have ./gatekeeper.toml"));
+pub(super) fn check(sources: &Sources) -> Result<ExitCode, Failed> {
+    if sources.file.is_none() && (sources.upstream.is_none() || sources.public_url.is_none()) {
+        return Err(Failed::Usage(
+            "nothing to check: name a file with -c, or give --upstream and --public-url",
+        ));
     }
-    let config = config::load(&Sources { file, ..Sources::default() })?;
-    print::line(&describe(&config))?;
+    print::line(&describe(&config::load(sources)?))?;
     Ok(ExitCode::SUCCESS)
 }
 

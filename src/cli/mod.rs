@@ -37,7 +37,7 @@ enum Command {
     /// Show the real gatekeeper at work in front of a weather hotline
     Demo(demo::DemoArgs),
     /// Read the configuration as `run` would; print the routes, or every fault
-    Check(FileArgs),
+    Check(RunArgs),
     /// Print the X-Twilio-Signature of a request
     Sign(sign::SignArgs),
     /// Sign a request and really send it
@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Run(args) => run::run(&args.sources()),
         Command::Demo(args) => demo::demo(args),
-        Command::Check(args) => check::check(args.path()),
+        Command::Check(args) => check::check(&args.sources()),
         Command::Sign(args) => sign::sign(args),
         Command::Send(args) => send::send(args),
         Command::Schema => print::schema(&schemars::schema_for!(RawConfig)),

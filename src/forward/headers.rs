@@ -78,15 +78,19 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Says whom the gate was called by, and as what (`forwarded_headers = "append"`).
 pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: IpAddr, route: &Route) {
-    let origin = &route.origin;
-    let earlier = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
-    let chain = earlier.map_or_else(|| peer.to_string(), |earlier| format!("{earlier}, {peer}"));
-    for (name, value) in [
-        (FORWARDED_FOR, &*chain),
-        (FORWARDED_PROTO, origin.scheme().name()),
-        (FORWARDED_HOST, origin.host()),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
+    let mut chain = String::new();
+    for earlier in headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
+        chain.push_str(earlier);
+        chain.push_str(", ");
+    }
+    chain.push_str(&peer.to_string());
+    let scheme = HeaderValue::from_static(route.origin.scheme().name());
+    let host = headers.get(header::HOST).cloned();
+    let chain = HeaderValue::from_str(&chain).ok();
+    for (name, value) in
+        [(FORWARDED_FOR, chain), (FORWARDED_PROTO, Some(scheme)), (FORWARDED_HOST, host)]
+    {
+        if let Some(value) = value {
             headers.insert(name, value);
         }
     }

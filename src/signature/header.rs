@@ -8,7 +8,7 @@ use super::key::Algorithm;
 /// A decoded `X-Twilio-Signature`: exactly one MAC, from canonical base64.
 ///
 /// Twilio's libraries compare the base64 text, so what is unpadded, url-safe or not canonical is
-/// refused here as it is there. There is no `PartialEq`: the only comparison is [`Self::matches`].
+/// refused here as it is there. There is no `PartialEq`: the only comparison is in constant time.
 #[derive(Clone, Copy)]
 pub struct Signature {
     mac: [u8; 32],
