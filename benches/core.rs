@@ -35,8 +35,8 @@ impl Case {
     }
 
     fn judge(&self, origin: &Origin, keyring: &Keyring, signature: &Signature) -> bool {
-        let mut message = Message::bind(Shape::Form, TARGET, &self.body).unwrap();
-        verify(&mut message, origin, keyring, Selector::AuthToken, signature).is_ok()
+        let message = Message::bind(Shape::Form, TARGET, &self.body).unwrap();
+        verify(&message, origin, keyring, Selector::AuthToken, signature).is_ok()
     }
 }
 

@@ -1,20 +1,17 @@
 //! [`RawConfig`] into [`Config`]: parsed, inherited, and with its secrets.
 
+mod keys;
+
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use super::{
-    Config, Secret,
+    Config,
     fault::{Fault, FaultKind},
-    raw::{
-        At, OneOrMany, Period, Place, RawAccess, RawAlgorithm, RawConfig, RawForwarded, RawLimits,
-        RawRoute, RawSource, RawToken,
-    },
+    raw::{At, OneOrMany, Period, Place, RawAccess, RawConfig, RawForwarded, RawLimits, RawRoute},
 };
 use crate::routes::{Access, Hosts, Limits, Pattern, Route, Statuses, Table, Upstream};
-use crate::signature::{Algorithm, Key, Keyring, Origin};
+use crate::signature::{Keyring, Origin};
 
-/// Every key may be tried on every forged request.
-const MOST_TOKENS: usize = 16;
 /// Where to listen when nothing is said: loopback, so that trying it out opens no port.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 /// Longest body of a request, in bytes, when nothing is said.
@@ -207,123 +204,6 @@ impl<'a> Refiner<'a> {
         }
     }
 
-    fn keyring(&mut self, tokens: &At<Vec<At<RawToken>>>) -> Arc<Keyring> {
-        let place = &tokens.place;
-        if tokens.value.is_empty() {
-            self.fault(place, "auth_tokens", FaultKind::NoToken);
-        }
-        if tokens.value.len() > MOST_TOKENS {
-            self.fault(place, "auth_tokens", FaultKind::TooManyTokens(MOST_TOKENS));
-        }
-        let numbered = tokens.value.iter().enumerate();
-        let keys = numbered.filter_map(|(index, token)| self.key(token, index)).collect();
-        Arc::new(Keyring::new(keys, None))
-    }
-
-    fn key(&mut self, token: &At<RawToken>, index: usize) -> Option<Key> {
-        let inline = format!("auth_tokens[{index}]");
-        match &token.value {
-            RawToken::Inline(secret) => {
-                self.keyed(&token.place, &inline, secret, Algorithm::HmacSha1)
-            }
-            RawToken::Found(source) => self.key_from(&token.place, source, &inline),
-        }
-    }
-
-    fn key_from(&mut self, place: &Place, source: &RawSource, inline: &str) -> Option<Key> {
-        let (found, secret) = self.fetch(place, source, inline)?;
-        let algorithm = self.algorithm(place, source)?;
-        let name = source.name.as_ref().map_or(found, |name| name.value.clone());
-        let key = self.keyed(place, &name, &secret, algorithm)?;
-        match (&source.key_id, &source.account_sid) {
-            (None, None) => Some(key),
-            (Some(id), None) => Some(key.with_id(&id.value)),
-            (Some(_), Some(sid)) => {
-                self.fault(&sid.place, "account_sid", FaultKind::SharedKeyWithAccount);
-                None
-            }
-            (None, Some(sid)) if is_account_sid(&sid.value) => Some(key.for_account(&sid.value)),
-            (None, Some(sid)) => {
-                self.fault(&sid.place, "account_sid", FaultKind::AccountSid);
-                None
-            }
-        }
-    }
-
-    /// The secret, and what to call it by default.
-    fn fetch(
-        &mut self,
-        place: &Place,
-        source: &RawSource,
-        inline: &str,
-    ) -> Option<(String, Secret)> {
-        let (name, fetched) = match (&source.env, &source.file, &source.credential, &source.value) {
-            (Some(env), None, None, None) => {
-                let fetched = Secret::from_env(&env.value);
-                (
-                    format!("env:{}", env.value),
-                    self.noted(place, "auth_tokens", fetched, |error| {
-                        FaultKind::Env(env.value.clone(), error)
-                    }),
-                )
-            }
-            (None, Some(file), None, None) => {
-                let path = self.folder.join(&file.value);
-                let fetched = Secret::from_file(&path);
-                (
-                    format!("file:{}", file.value),
-                    self.noted(place, "auth_tokens", fetched, |error| {
-                        FaultKind::File(path.clone(), error)
-                    }),
-                )
-            }
-            (None, None, Some(credential), None) => {
-                let fetched = Secret::from_credential(&credential.value);
-                (
-                    format!("credential:{}", credential.value),
-                    self.noted(place, "auth_tokens", fetched, |error| {
-                        FaultKind::Credential(credential.value.clone(), error)
-                    }),
-                )
-            }
-            (None, None, None, Some(value)) => (inline.to_owned(), Some(value.value.clone())),
-            _ => {
-                self.fault(place, "auth_tokens", FaultKind::Source);
-                return None;
-            }
-        };
-        fetched.map(|secret| (name, secret))
-    }
-
-    fn algorithm(&mut self, place: &Place, source: &RawSource) -> Option<Algorithm> {
-        match (&source.key_id, &source.algorithm) {
-            (None, None) => Some(Algorithm::HmacSha1),
-            (Some(_), Some(algorithm)) => Some(algorithm.value.into()),
-            _ => {
-                if !self.has_fault_within(place) {
-                    self.fault(place, "auth_tokens", FaultKind::HalfSharedKey);
-                }
-                None
-            }
-        }
-    }
-
-    fn keyed(
-        &mut self,
-        place: &Place,
-        name: &str,
-        secret: &Secret,
-        algorithm: Algorithm,
-    ) -> Option<Key> {
-        let bytes = secret.bytes();
-        if bytes.trim_ascii() != bytes || bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            self.fault(place, "auth_tokens", FaultKind::SpacedToken);
-            return None;
-        }
-        let key = Key::new(name, bytes, algorithm);
-        self.noted(place, "auth_tokens", key, |_| FaultKind::EmptyToken)
-    }
-
     fn methods(&mut self, raw: &RawRoute) -> Vec<Box<str>> {
         let top = self.raw;
         let Some(methods) = raw.methods.as_ref().or(top.methods.as_ref()) else {
@@ -448,18 +328,4 @@ impl<'a> Refiner<'a> {
         }
         at.value.0
     }
-}
-
-impl From<RawAlgorithm> for Algorithm {
-    fn from(raw: RawAlgorithm) -> Self {
-        match raw {
-            RawAlgorithm::HmacSha1 => Self::HmacSha1,
-            RawAlgorithm::HmacSha256 => Self::HmacSha256,
-        }
-    }
-}
-
-fn is_account_sid(text: &str) -> bool {
-    text.strip_prefix("AC")
-        .is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

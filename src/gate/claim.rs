@@ -166,12 +166,12 @@ fn prove(
     signature: &Signature,
 ) -> Result<Proven, Refusal> {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut message = Message::bind(shape(head), target.as_bytes(), body)?;
+    let message = Message::bind(shape(head), target.as_bytes(), body)?;
     if message.is_empty_form() && !route.allow_empty_form {
         return Err(Refusal::NoFormParams);
     }
     let selector = selector(&head.headers);
-    let proof = verify(&mut message, &route.origin, keyring, selector, signature)?;
+    let proof = verify(&message, &route.origin, keyring, selector, signature)?;
     Ok(Proven::Signed(proof))
 }
 

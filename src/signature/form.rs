@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use memchr::{memchr, memchr_iter};
+use smallvec::SmallVec;
 
 /// The part of a signed string that follows the URL.
 pub(super) type Tail = Vec<u8>;
@@ -35,6 +36,13 @@ struct Parameter {
     prefix: u64,
     name: Span,
     value: Span,
+}
+
+/// What is moved when the parameters are sorted.
+#[derive(Clone, Copy, Debug)]
+struct SortKey {
+    prefix: u64,
+    index: usize,
 }
 
 /// A part of the text, within it by construction.
@@ -80,15 +88,11 @@ impl Parameters {
 
     /// Every name followed by its value; sorted by name, then by value, exact repeats once.
     #[must_use]
-    pub fn sorted(&mut self, order: Order) -> Tail {
-        let Self { text, list } = self;
-        match order {
-            Order::Bytes => sort_in_bytes(list, text),
-            Order::Utf16 => list.sort_unstable_by(|left, right| left.in_utf16(right, text)),
-        }
+    pub fn sorted(&self, order: Order) -> Tail {
+        let text = &self.text;
         let mut tail = Tail::with_capacity(text.len());
         let mut last: Option<&Parameter> = None;
-        for parameter in list.iter() {
+        for parameter in self.in_order(order).iter().filter_map(|key| self.list.get(key.index)) {
             if last.is_none_or(|last| !last.repeats(parameter, text)) {
                 tail.extend_from_slice(parameter.name.of(text));
                 tail.extend_from_slice(parameter.value.of(text));
@@ -96,6 +100,38 @@ impl Parameters {
             last = Some(parameter);
         }
         tail
+    }
+
+    /// By prefix first, as plain numbers; what is left to compare is next to nothing.
+    fn in_order(&self, order: Order) -> SmallVec<[SortKey; TYPICAL]> {
+        let mut keys: SmallVec<[SortKey; TYPICAL]> = SmallVec::with_capacity(self.list.len());
+        keys.extend(
+            self.list
+                .iter()
+                .enumerate()
+                .map(|(index, parameter)| SortKey { prefix: parameter.prefix, index }),
+        );
+        match order {
+            Order::Bytes => {
+                keys.sort_unstable_by_key(|key| key.prefix);
+                for alike in keys.chunk_by_mut(|left, right| left.prefix == right.prefix) {
+                    if alike.len() > 1 {
+                        alike.sort_unstable_by(|left, right| self.compare(*left, *right, in_bytes));
+                    }
+                }
+            }
+            Order::Utf16 => {
+                keys.sort_unstable_by(|left, right| self.compare(*left, *right, in_utf16));
+            }
+        }
+        keys
+    }
+
+    fn compare(&self, left: SortKey, right: SortKey, compare: Compare) -> Ordering {
+        match (self.list.get(left.index), self.list.get(right.index)) {
+            (Some(left), Some(right)) => left.compare(right, &self.text, compare),
+            _ => Ordering::Equal,
+        }
     }
 
     /// Whether the two orders could differ at all.
@@ -125,17 +161,12 @@ impl Parameter {
     }
 
     fn repeats(&self, other: &Self, text: &[u8]) -> bool {
-        self.prefix == other.prefix && self.in_bytes(other, text).is_eq()
+        self.prefix == other.prefix && self.compare(other, text, in_bytes).is_eq()
     }
 
-    fn in_bytes(&self, other: &Self, text: &[u8]) -> Ordering {
-        let names = self.name.of(text).cmp(other.name.of(text));
-        names.then_with(|| self.value.of(text).cmp(other.value.of(text)))
-    }
-
-    fn in_utf16(&self, other: &Self, text: &[u8]) -> Ordering {
-        in_utf16(self.name.of(text), other.name.of(text))
-            .then_with(|| in_utf16(self.value.of(text), other.value.of(text)))
+    fn compare(&self, other: &Self, text: &[u8], compare: Compare) -> Ordering {
+        let names = compare(self.name.of(text), other.name.of(text));
+        names.then_with(|| compare(self.value.of(text), other.value.of(text)))
     }
 }
 
@@ -183,14 +214,10 @@ fn prefix(text: &[u8], name: Span) -> u64 {
     u64::from_be_bytes(eight.copied().unwrap_or_default()) & !beyond
 }
 
-/// By prefix first, as plain numbers; what is left to compare is next to nothing.
-fn sort_in_bytes(list: &mut [Parameter], text: &[u8]) {
-    list.sort_unstable_by_key(|parameter| parameter.prefix);
-    for alike in list.chunk_by_mut(|left, right| left.prefix == right.prefix) {
-        if alike.len() > 1 {
-            alike.sort_unstable_by(|left, right| left.in_bytes(right, text));
-        }
-    }
+type Compare = fn(&[u8], &[u8]) -> Ordering;
+
+fn in_bytes(left: &[u8], right: &[u8]) -> Ordering {
+    left.cmp(right)
 }
 
 fn in_utf16(left: &[u8], right: &[u8]) -> Ordering {
@@ -310,7 +337,7 @@ mod tests {
     #[test]
     fn the_two_orders_differ_where_astral_meets_high_bmp() {
         let form = "%EF%BC%A1=bmp&%F0%9F%98%80=astral"; // U+FF21, U+1F600
-        let mut parameters = Parameters::parse(form.as_bytes());
+        let parameters = Parameters::parse(form.as_bytes());
         assert!(parameters.has_astral());
         assert_eq!(&parameters.sorted(Order::Bytes)[..], "Ａbmp😀astral".as_bytes());
         assert_eq!(&parameters.sorted(Order::Utf16)[..], "😀astralＡbmp".as_bytes());

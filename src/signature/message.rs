@@ -134,8 +134,8 @@ impl<'a> Message<'a> {
     }
 
     /// The form's parameters, where they are what follows the URL.
-    pub(super) const fn form(&mut self) -> Option<&mut Parameters> {
-        match &mut self.bound {
+    pub(super) const fn form(&self) -> Option<&Parameters> {
+        match &self.bound {
             Bound::Form { parameters, .. } => Some(parameters),
             Bound::Url | Bound::Handshake => None,
         }

@@ -62,7 +62,7 @@ pub enum Unproven {
 /// # Errors
 /// [`Unproven`].
 pub fn verify(
-    message: &mut Message<'_>,
+    message: &Message<'_>,
     origin: &Origin,
     keyring: &Keyring,
     selector: Selector<'_>,
