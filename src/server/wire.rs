@@ -62,18 +62,19 @@ impl Record {
         let head = unread.bytes.get(start..).unwrap_or_default();
         let length = head_length(head).ok_or("incomplete_head")?;
         let framing = head.get(..length).map_or(Err("incomplete_head"), framing)?;
-        unread.forget(start.saturating_add(length));
-        if let Framing::Length(body) = framing {
-            unread.pass(body);
+        match framing {
+            Framing::Length(body) => {
+                unread.forget(start.saturating_add(length));
+                unread.pass(body);
+            }
+            Framing::Chunked => unread.end(),
         }
         Ok(framing)
     }
 
     /// Stops recording: what follows is no HTTP.
     pub(super) fn end(&self) {
-        let mut unread = self.unread();
-        unread.bytes = Vec::new();
-        unread.body = u64::MAX;
+        self.unread().end();
     }
 
     fn unread(&self) -> MutexGuard<'_, Unread> {
@@ -86,6 +87,12 @@ impl Unread {
         let skipped = usize::try_from(self.body).unwrap_or(usize::MAX).min(bytes.len());
         self.body = self.body.saturating_sub(u64::try_from(skipped).unwrap_or(u64::MAX));
         self.bytes.extend_from_slice(bytes.get(skipped..).unwrap_or_default());
+    }
+
+    /// Keeps nothing from here on; another head would be incomplete, and refused.
+    fn end(&mut self) {
+        self.bytes = Vec::new();
+        self.body = u64::MAX;
     }
 
     fn forget(&mut self, count: usize) {
@@ -258,6 +265,21 @@ mod tests {
             assert_eq!(framed(head), Err(what), "{head}");
         }
         assert_eq!(framed("GET / HTTP/1.0\r\n\r\n"), Ok(Framing::Length(0)));
+    }
+
+    #[test]
+    fn nothing_is_kept_and_nothing_more_is_judged_after_a_chunked_head() {
+        let record = Record::default();
+        record
+            .unread()
+            .saw(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n");
+        assert_eq!(record.next_head(), Ok(Framing::Chunked));
+        for _ in 0..1000 {
+            record.unread().saw(b"x\r\n1\r\n");
+        }
+        record.unread().saw(b"x\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(record.unread().bytes.capacity(), 0);
+        assert_eq!(record.next_head(), Err("incomplete_head"));
     }
 
     #[test]
