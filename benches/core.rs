@@ -17,8 +17,8 @@ const TOKEN: &[u8] = b"0123456789abcdef0123456789abcdef";
 const URL: &str = "https://hooks.example.com";
 const TARGET: &[u8] = b"/voice?tenant=7";
 
-/// A typical voice webhook: 25 parameters, about 600 bytes, a few escapes.
-const VOICE: &[u8] = b"Called=%2B14155550100&ToState=CA&CallerCountry=US&Direction=inbound&CallerState=CA&ToZip=94105&CallSid=CA1234567890abcdef1234567890abcdef&To=%2B14155550100&CallerZip=94110&ToCountry=US&StirVerstat=TN-Validation-Passed-A&CalledZip=94105&ApiVersion=2010-04-01&CalledCity=SAN+FRANCISCO&CallStatus=ringing&From=%2B14155550123&AccountSid=AC1234567890abcdef1234567890abcdef&CalledCountry=US&CallerCity=SAN+FRANCISCO&ToCity=SAN+FRANCISCO&FromCountry=US&Caller=%2B14155550123&FromCity=SAN+FRANCISCO&ParentCallSid=CAfedcba0987654321fedcba0987654321&FromState=CA";
+/// A typical voice webhook: 25 parameters, 668 bytes, with the JSON of its CallToken escaped.
+const VOICE: &[u8] = b"Called=%2B14155550100&ToState=CA&CallerCountry=US&Direction=inbound&CallerState=CA&ToZip=94105&CallSid=CA1234567890abcdef1234567890abcdef&To=%2B14155550100&CallerZip=94110&ToCountry=US&StirVerstat=TN-Validation-Passed-A&CalledZip=94105&ApiVersion=2010-04-01&CalledCity=SAN+FRANCISCO&CallStatus=ringing&From=%2B14155550123&AccountSid=AC1234567890abcdef1234567890abcdef&CalledCountry=US&CallerCity=SAN+FRANCISCO&ToCity=SAN+FRANCISCO&FromCountry=US&Caller=%2B14155550123&FromCity=SAN+FRANCISCO&CallToken=%7B%22parentCallInfoToken%22%3A%22eyJhbGciOiJFUzI1NiJ9.eyJjYWxsU2lkIjoiQ0EwMCJ9.MEUCIQDX8JzQ0tq3v1bN7mKf2RkYw5%22%2C%22identityHeaderTokens%22%3A%5B%5D%7D&FromState=CA";
 
 struct Case {
     body: Vec<u8>,
