@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{Failed, print};
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, Listen, Sources};
 use crate::routes::{Access, Route};
 
 pub(super) fn check(sources: &Sources) -> Result<ExitCode, Failed> {
@@ -16,13 +16,14 @@ pub(super) fn check(sources: &Sources) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `check` and the start of `run` show.
-pub(super) fn describe(config: &Config) -> String {
+/// The routes as a table, and what will hurt.
+fn describe(config: &Config) -> String {
     let head = ["ROUTE", "METHODS", "ACCESS", "SIGNED AS", "UPSTREAM"].map(String::from).to_vec();
     let routes = config.table.routes().iter().map(|route| row(route));
     let rows: Vec<_> = std::iter::once(head).chain(routes).collect();
     let table = print::table(&rows);
-    format!("listening on {}\n\n{table}\n{}", config.listen.join(", "), warnings(config))
+    let listen: Vec<_> = config.listen.iter().map(Listen::to_string).collect();
+    format!("listening on {}\n\n{table}\n{}", listen.join(", "), warnings(config))
 }
 
 fn row(route: &Route) -> Vec<String> {
@@ -44,8 +45,5 @@ fn row(route: &Route) -> Vec<String> {
 }
 
 fn warnings(config: &Config) -> String {
-    let public = config.table.routes().iter().filter(|route| route.is_public());
-    public
-        .map(|route| format!("\nwarning: {} is public: anybody reaches the app there", route.path))
-        .collect()
+    config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failed, check::describe};
+use super::Failed;
 use crate::config::{self, Sources};
 use crate::server::{self, Server};
 
@@ -20,8 +20,8 @@ pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failed> {
     }
     let config = config::load(sources)?;
     start_log();
-    for line in describe(&config).lines().filter(|line| line.starts_with("warning: ")) {
-        tracing::warn!("{}", line.trim_start_matches("warning: "));
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
     let server = server::start(config)?;
     announce(&server);

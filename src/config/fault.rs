@@ -2,7 +2,7 @@
 
 use std::{fmt, io, ops::Range, path::PathBuf};
 
-use super::raw::Place;
+use super::{listen::ListenFault, raw::Place};
 use crate::routes::{PatternFault, UpstreamFault};
 use crate::signature::OriginFault;
 
@@ -42,8 +42,20 @@ pub enum FaultKind {
     #[error("{0}")]
     Pattern(PatternFault),
     /// No address to listen on.
-    #[error("no address to listen on")]
-    Listen,
+    #[error("{0}")]
+    Listen(ListenFault),
+    /// A plain URL where the gate itself speaks TLS.
+    #[error("it begins with http://, but with [tls] on the gate is reached by https only")]
+    PlainUrl,
+    /// A certificate without its key, or the other way round.
+    #[error("cert and key belong together")]
+    HalfCertificate,
+    /// A certificate, key or root that is not there.
+    #[error("the file {0} cannot be read: {1}")]
+    Certificate(PathBuf, io::Error),
+    /// A bound on what is not looked at.
+    #[error("replay_retries counts within a replay_window, and there is none")]
+    RetriesWithoutWindow,
     /// Two routes on one path; the first one's place is named.
     #[error("an earlier route has this path already")]
     Twice,
@@ -112,7 +124,13 @@ impl FaultKind {
                 "write where your app listens: upstream = \"http://127.0.0.1:3030\""
             }
             Self::Pattern(_) => "write one path (\"/voice\") or a subtree (\"/sms/*\")",
-            Self::Listen => "write address and port: listen = \"0.0.0.0:8080\"",
+            Self::Listen(_) => {
+                "write listen = \"0.0.0.0:8080\", \"unix:/run/gatekeeper.sock\" or \"systemd\""
+            }
+            Self::PlainUrl => "write https://, here and at Twilio; or drop [tls]",
+            Self::HalfCertificate => "add the other one, or drop both",
+            Self::Certificate(..) => "correct the path, and let this user read the file",
+            Self::RetriesWithoutWindow => "write replay_window = \"1m\", or drop replay_retries",
             Self::Twice => "keep one of the two",
             Self::NoToken => {
                 "add auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }] at the top or here"
@@ -150,7 +168,9 @@ impl FaultKind {
             Self::Origin(_)
                 | Self::Upstream(_)
                 | Self::Pattern(_)
-                | Self::Listen
+                | Self::Listen(_)
+                | Self::PlainUrl
+                | Self::RetriesWithoutWindow
                 | Self::Twice
                 | Self::Method
                 | Self::Status
@@ -170,9 +190,19 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Puts faults and text together.
+    /// Puts faults and text together, in the text's order and each once: what stands at the top
+    /// is read for every route.
     #[must_use]
-    pub fn new(name: &str, text: &str, list: Vec<Fault>) -> Self {
+    pub fn new(name: &str, text: &str, mut list: Vec<Fault>) -> Self {
+        list.sort_by_key(|fault| match &fault.place {
+            Place::File(span) => span.start,
+            Place::Flag(_) | Place::Nowhere => usize::MAX,
+        });
+        list.dedup_by(|later, earlier| {
+            later.place == earlier.place
+                && later.key == earlier.key
+                && later.kind.to_string() == earlier.kind.to_string()
+        });
         Self { name: name.to_owned(), text: text.to_owned().into(), list }
     }
 }
@@ -185,7 +215,7 @@ impl fmt::Display for Faults {
             let what = masked(&kind.to_string(), kind.quotes_the_file());
             match place {
                 Place::File(span) => {
-                    let (line, column) = self.position(span.start);
+                    let (line, column) = position(&self.text, span.start);
                     writeln!(f, "{}:{line}:{column}: {key}: {what}", self.name)?;
                     writeln!(f, "    | {}", self.shown(span, kind))?;
                 }
@@ -200,16 +230,16 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-impl Faults {
-    /// Line and column, from 1.
-    fn position(&self, at: usize) -> (usize, usize) {
-        let before = self.text.get(..at).unwrap_or(&self.text);
-        let line = before.matches('\n').count().saturating_add(1);
-        let start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
-        let column = before.get(start..).unwrap_or_default().chars().count().saturating_add(1);
-        (line, column)
-    }
+/// Line and column of a byte, from 1.
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count().saturating_add(1);
+    let start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
+    let column = before.get(start..).unwrap_or_default().chars().count().saturating_add(1);
+    (line, column)
+}
 
+impl Faults {
     /// The offending text: itself where it can hold no token, else the line it begins in with all
     /// that stands in quotes hidden.
     fn shown(&self, span: &Range<usize>, kind: &FaultKind) -> String {

@@ -4,10 +4,13 @@
 //! runs on. Secrets are fetched by `secret`.
 
 mod fault;
+mod listen;
 mod raw;
 mod read;
 mod refine;
 mod secret;
+mod tls;
+mod warning;
 
 use std::{
     fs, io,
@@ -15,8 +18,11 @@ use std::{
 };
 
 pub use fault::{Fault, FaultKind, Faults};
+pub use listen::{Listen, ListenFault};
 pub use raw::RawConfig;
 pub use secret::Secret;
+pub use tls::{Identity, Tls, UpstreamTls};
+pub use warning::{Warning, WarningKind};
 
 use crate::routes::{Limits, Table};
 use raw::{At, OneOrMany, Place, RawToken};
@@ -24,12 +30,33 @@ use raw::{At, OneOrMany, Place, RawToken};
 /// Everything that the gate runs on.
 #[derive(Debug)]
 pub struct Config {
-    /// Addresses to listen on, as written.
-    pub listen: Vec<String>,
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// Where to tell operators of health and figures, if anywhere.
+    pub admin: Option<Listen>,
+    /// TLS on the listeners, if they speak it.
+    pub tls: Option<Tls>,
+    /// TLS towards https upstreams.
+    pub upstream_tls: UpstreamTls,
+    /// Whether HTTP/2 is taken without TLS too.
+    pub http2_cleartext: bool,
     /// The routes.
     pub table: Table,
     /// The bounds.
     pub limits: Limits,
+    /// Every file that was read: a change of one is a change of the configuration.
+    pub watched: Vec<PathBuf>,
+    /// What is right but will hurt.
+    pub warnings: Vec<Warning>,
+}
+
+/// A text to read a configuration from.
+#[derive(Clone, Copy)]
+struct Sheet<'a> {
+    name: &'a str,
+    text: &'a str,
+    /// Where relative paths in it start.
+    folder: &'a Path,
 }
 
 /// Where the configuration comes from.
@@ -57,7 +84,8 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
         let token = at_flag(TOKEN_VARIABLE, RawToken::from_env(TOKEN_VARIABLE));
         let auth_tokens = Some(at_flag("auth_tokens", vec![token]));
         let raw = RawConfig { auth_tokens, ..RawConfig::default() };
-        return refine_with(raw, sources, Vec::new(), "flags", "", Path::new("."));
+        let sheet = Sheet { name: "flags", text: "", folder: Path::new(".") };
+        return refine_with(raw, sources, Vec::new(), sheet);
     };
     let name = path.display().to_string();
     let text = read_text(path).map_err(|error| {
@@ -65,7 +93,9 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
         Faults::new(&name, "", vec![Fault { place: Place::Nowhere, key: "file", kind }])
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    parse_with(&text, sources, &name, folder)
+    let mut config = parse_with(sources, Sheet { name: &name, text: &text, folder })?;
+    config.watched.insert(0, path.clone());
+    Ok(config)
 }
 
 /// The same, from text: relative paths in it start at `folder`.
@@ -73,24 +103,23 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
 /// # Errors
 /// [`Faults`]: all of them.
 pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
-    parse_with(text, &Sources::default(), name, folder)
+    parse_with(&Sources::default(), Sheet { name, text, folder })
 }
 
-fn parse_with(text: &str, sources: &Sources, name: &str, folder: &Path) -> Result<Config, Faults> {
-    let (raw, faults) = read::read(text);
+fn parse_with(sources: &Sources, sheet: Sheet<'_>) -> Result<Config, Faults> {
+    let (raw, faults) = read::read(sheet.text);
     if faults.iter().any(|fault| matches!(fault.kind, FaultKind::Syntax(_))) {
-        return Err(Faults::new(name, text, faults)); // half a file has no other faults worth telling
+        // half a file has no other faults worth telling
+        return Err(Faults::new(sheet.name, sheet.text, faults));
     }
-    refine_with(raw, sources, faults, name, text, folder)
+    refine_with(raw, sources, faults, sheet)
 }
 
 fn refine_with(
     mut raw: RawConfig,
     sources: &Sources,
     faults: Vec<Fault>,
-    name: &str,
-    text: &str,
-    folder: &Path,
+    sheet: Sheet<'_>,
 ) -> Result<Config, Faults> {
     if let Some(listen) = &sources.listen {
         raw.listen = Some(at_flag("--listen", OneOrMany::One(listen.clone())));
@@ -101,13 +130,8 @@ fn refine_with(
     if let Some(upstream) = &sources.upstream {
         raw.upstream = Some(at_flag("--upstream", upstream.clone()));
     }
-    refine::refine(&raw, faults, folder).map_err(|mut faults| {
-        faults.sort_by_key(|fault| match &fault.place {
-            Place::File(span) => span.start,
-            Place::Flag(_) | Place::Nowhere => usize::MAX,
-        });
-        Faults::new(name, text, faults)
-    })
+    refine::refine(&raw, faults, sheet)
+        .map_err(|faults| Faults::new(sheet.name, sheet.text, faults))
 }
 
 const fn at_flag<T>(flag: &'static str, value: T) -> At<T> {

@@ -58,12 +58,16 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "gatekeeper configuration")]
 pub struct RawConfig {
-    /// Where to listen: "address:port", or a list of such.
+    /// Where to listen: "address:port", "unix:/path", "systemd", or a list of such.
     pub listen: Option<At<OneOrMany>>,
     /// The origin that Twilio has on file, with the path prefix that a proxy strips, if one does.
     pub public_url: Option<At<String>>,
-    /// Where proven requests go: "http://host:port".
+    /// Where proven requests go: "http://host:port", "https://host:port" or "unix:/path".
     pub upstream: Option<At<String>>,
+    /// Whether the upstream is spoken to in HTTP/2. Default: false.
+    pub upstream_http2: Option<bool>,
+    /// Whether HTTP/2 is taken without TLS too. Default: false.
+    pub http2_cleartext: Option<bool>,
     /// Other Host values than public_url's, where something in front rewrites Host.
     pub allowed_hosts: Option<Vec<At<String>>>,
     /// Auth tokens; any one may match.
@@ -80,8 +84,49 @@ pub struct RawConfig {
     pub forwarded_headers: Option<RawForwarded>,
     /// The routes. None: one guarded route, "/*".
     pub route: Vec<At<RawRoute>>,
+    /// Health, readiness and metrics.
+    pub admin: Option<At<RawAdmin>>,
+    /// TLS on the listeners.
+    pub tls: Option<At<RawTls>>,
+    /// TLS towards https upstreams.
+    pub upstream_tls: Option<At<RawUpstreamTls>>,
     /// Bounds in bytes, numbers and time.
     pub limits: RawLimits,
+}
+
+/// Health, readiness and metrics, for operators and never for the public.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Admin")]
+pub struct RawAdmin {
+    /// Where to listen: "address:port" or "unix:/path".
+    pub listen: Option<At<String>>,
+}
+
+/// TLS on the listeners. Files in PEM; relative paths start at this file's folder.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Tls")]
+pub struct RawTls {
+    /// The certificate, followed by those that lead to its root.
+    pub cert: Option<At<String>>,
+    /// The certificate's private key.
+    pub key: Option<At<String>>,
+    /// Roots of client certificates; where given, every client needs one.
+    pub client_ca: Option<At<String>>,
+}
+
+/// TLS towards https upstreams. Files in PEM; relative paths start at this file's folder.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "UpstreamTls")]
+pub struct RawUpstreamTls {
+    /// Roots that upstreams are trusted by. Default: the system's.
+    pub ca: Option<At<String>>,
+    /// The client certificate to show, followed by those that lead to its root.
+    pub cert: Option<At<String>>,
+    /// The client certificate's private key.
+    pub key: Option<At<String>>,
 }
 
 /// One route; the longest match wins.
@@ -98,6 +143,8 @@ pub struct RawRoute {
     /// Overrides the key at the top.
     pub upstream: Option<At<String>>,
     /// Overrides the key at the top.
+    pub upstream_http2: Option<bool>,
+    /// Overrides the key at the top.
     pub allowed_hosts: Option<Vec<At<String>>>,
     /// Overrides the key at the top.
     pub auth_tokens: Option<At<Vec<At<RawToken>>>>,
@@ -113,6 +160,11 @@ pub struct RawRoute {
     pub forwarded_headers: Option<RawForwarded>,
     /// Overrides limits.max_body_bytes.
     pub max_body_bytes: Option<At<u64>>,
+    /// How long a signature is remembered, so that it cannot pass again. Default: not at all.
+    pub replay_window: Option<At<Period>>,
+    /// How often the same signature may come again within it: Twilio itself tries again.
+    /// Default: 1.
+    pub replay_retries: Option<At<u32>>,
 }
 
 /// Whether a route asks for proof.
@@ -148,14 +200,25 @@ pub struct RawLimits {
     pub max_body_bytes: Option<At<u64>>,
     /// Connections at once. Default: 10240.
     pub max_connections: Option<At<usize>>,
+    /// Connections at once from one address, or from one /64 of IPv6. Default: a quarter of
+    /// max_connections.
+    pub max_connections_per_peer: Option<At<usize>>,
+    /// Requests at once between their head and the end of their answer. Default: 1024.
+    pub max_in_flight: Option<At<usize>>,
+    /// Bytes of bodies held at once, all requests together. Default: 67108864.
+    pub max_buffered_bytes: Option<At<u64>>,
     /// Request line and headers together, in bytes; at least 8192. Default: 32768.
     pub max_head_bytes: Option<At<usize>>,
     /// Header fields in one request. Default: 100.
     pub max_headers: Option<At<usize>>,
-    /// Until a request's head is complete, and how long a connection may idle. Default: "30s".
+    /// From the first byte of a request's head to its end. Default: "10s".
     pub head_timeout: Option<At<Period>>,
+    /// How long a connection may wait for the first byte of a request. Default: "75s".
+    pub idle_timeout: Option<At<Period>>,
     /// Until a request's body is complete. Default: "10s".
     pub body_timeout: Option<At<Period>>,
+    /// Bytes per second that a body must arrive with, on average; 0: any. Default: 1024.
+    pub min_body_rate: Option<At<u64>>,
     /// One attempt to connect to the upstream. Default: "3s".
     pub connect_timeout: Option<At<Period>>,
     /// How long a refused connection is tried again. Default: "1s".
@@ -170,8 +233,12 @@ pub struct RawLimits {
     pub upstream_idle_connections: Option<At<usize>>,
     /// Longest silence in a tunnelled WebSocket. Default: "5m".
     pub tunnel_idle_timeout: Option<At<Period>>,
+    /// From being told to stop to no longer accepting. Default: "0s".
+    pub drain_delay: Option<At<Period>>,
     /// What is in flight at the end has this long. Default: "20s".
     pub drain_timeout: Option<At<Period>>,
+    /// Tunnelled WebSockets have this long at the end. Default: "10s".
+    pub tunnel_drain_timeout: Option<At<Period>>,
 }
 
 /// "one" or ["several", "of them"].

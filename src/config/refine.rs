@@ -1,19 +1,19 @@
 //! [`RawConfig`] into [`Config`]: parsed, inherited, and with its secrets.
 
 mod keys;
+mod limits;
+mod sockets;
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    Config,
-    fault::{Fault, FaultKind},
-    raw::{At, OneOrMany, Period, Place, RawAccess, RawConfig, RawForwarded, RawLimits, RawRoute},
+    Config, Sheet, Warning, WarningKind,
+    fault::{Fault, FaultKind, position},
+    raw::{At, Place, RawAccess, RawConfig, RawForwarded, RawRoute},
 };
-use crate::routes::{Access, Hosts, Limits, Pattern, Route, Statuses, Table, Upstream};
-use crate::signature::{Keyring, Origin};
+use crate::routes::{Access, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
+use crate::signature::{Keyring, Origin, Scheme};
 
-/// Where to listen when nothing is said: loopback, so that trying it out opens no port.
-const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 /// Longest body of a request, in bytes, when nothing is said.
 const DEFAULT_MAX_BODY: u64 = 256 * 1024;
 
@@ -21,29 +21,64 @@ const DEFAULT_MAX_BODY: u64 = 256 * 1024;
 pub(super) fn refine(
     raw: &RawConfig,
     faults: Vec<Fault>,
-    folder: &Path,
+    sheet: Sheet<'_>,
 ) -> Result<Config, Vec<Fault>> {
-    let mut refiner = Refiner { raw, folder, faults };
+    let mut refiner = Refiner { raw, sheet, faults, watched: Vec::new(), warnings: Vec::new() };
     let listen = refiner.listen();
-    let limits = refiner.limits(&raw.limits);
+    let admin = refiner.admin();
+    let tls = refiner.tls();
+    let upstream_tls = refiner.upstream_tls();
     let statuses = refiner.statuses(None);
     let routes = refiner.routes();
-    if refiner.faults.is_empty() {
-        Ok(Config { listen, table: Table::new(routes, statuses), limits })
-    } else {
-        Err(refiner.faults)
+    let limits = refiner.limits(&routes);
+    if !refiner.faults.is_empty() {
+        return Err(refiner.faults);
     }
+    Ok(Config {
+        listen,
+        admin,
+        tls,
+        upstream_tls,
+        http2_cleartext: raw.http2_cleartext.unwrap_or(false),
+        table: Table::new(routes, statuses),
+        limits,
+        watched: refiner.watched,
+        warnings: refiner.warnings,
+    })
 }
 
 struct Refiner<'a> {
     raw: &'a RawConfig,
-    folder: &'a Path,
+    sheet: Sheet<'a>,
     faults: Vec<Fault>,
+    /// The files read so far.
+    watched: Vec<PathBuf>,
+    warnings: Vec<Warning>,
 }
 
-impl<'a> Refiner<'a> {
+impl Refiner<'_> {
     fn fault(&mut self, place: &Place, key: &'static str, kind: FaultKind) {
         self.faults.push(Fault { place: place.clone(), key, kind });
+    }
+
+    fn warn(&mut self, place: &Place, kind: WarningKind) {
+        let Sheet { name, text, .. } = self.sheet;
+        let place = match place {
+            Place::File(span) => {
+                let (line, column) = position(text, span.start);
+                format!("{name}:{line}:{column}")
+            }
+            Place::Flag(flag) => (*flag).to_owned(),
+            Place::Nowhere => name.to_owned(),
+        };
+        self.warnings.push(Warning { place, kind });
+    }
+
+    /// A file, found from where its name was written, and watched from now on.
+    fn file(&mut self, name: &str) -> PathBuf {
+        let path = self.sheet.folder.join(name);
+        self.watched.push(path.clone());
+        path
     }
 
     /// Whether something in there was already found wrong: what is missing may have been taken out.
@@ -64,16 +99,6 @@ impl<'a> Refiner<'a> {
         kind: impl Fn(E) -> FaultKind,
     ) -> Option<T> {
         result.map_err(|error| self.fault(place, key, kind(error))).ok()
-    }
-
-    fn listen(&mut self) -> Vec<String> {
-        let Some(listen) = &self.raw.listen else { return vec![DEFAULT_LISTEN.to_owned()] };
-        let addresses = OneOrMany::as_slice(&listen.value);
-        let is_address = |text: &String| text.parse::<std::net::SocketAddr>().is_ok();
-        if addresses.is_empty() || !addresses.iter().all(is_address) {
-            self.fault(&listen.place, "listen", FaultKind::Listen);
-        }
-        addresses.to_vec()
     }
 
     fn routes(&mut self) -> Vec<Route> {
@@ -119,6 +144,7 @@ impl<'a> Refiner<'a> {
         let methods = self.methods(raw);
         let statuses = self.statuses(Some(raw));
         let max_body_bytes = self.max_body_bytes(raw);
+        let replay = self.replay(raw);
         let hosts = origin.as_ref().map(|origin| self.hosts(raw, origin));
         let append = raw.forwarded_headers.or(self.raw.forwarded_headers).unwrap_or_default();
         Some(Route {
@@ -132,6 +158,7 @@ impl<'a> Refiner<'a> {
             append_forwarded: append == RawForwarded::Append,
             max_body_bytes,
             statuses,
+            replay,
         })
     }
 
@@ -153,7 +180,11 @@ impl<'a> Refiner<'a> {
         match at.value.public_url.as_ref().or(raw.public_url.as_ref()) {
             Some(url) => {
                 let parsed = Origin::parse(&url.value);
-                self.noted(&url.place, "public_url", parsed, FaultKind::Origin)
+                let origin = self.noted(&url.place, "public_url", parsed, FaultKind::Origin)?;
+                if origin.scheme() == Scheme::Http && raw.tls.is_some() {
+                    self.fault(&url.place, "public_url", FaultKind::PlainUrl);
+                }
+                Some(origin)
             }
             None => {
                 self.fault(&at.place, "public_url", FaultKind::Missing);
@@ -167,7 +198,9 @@ impl<'a> Refiner<'a> {
         match at.value.upstream.as_ref().or(raw.upstream.as_ref()) {
             Some(url) => {
                 let parsed = Upstream::parse(&url.value);
-                self.noted(&url.place, "upstream", parsed, FaultKind::Upstream)
+                let http2 = at.value.upstream_http2.or(raw.upstream_http2).unwrap_or(false);
+                let upstream = self.noted(&url.place, "upstream", parsed, FaultKind::Upstream)?;
+                Some(upstream.with_http2(http2))
             }
             None => {
                 self.fault(&at.place, "upstream", FaultKind::Missing);
@@ -189,7 +222,10 @@ impl<'a> Refiner<'a> {
 
     fn access(&mut self, at: &At<RawRoute>, inherited: Option<&Arc<Keyring>>) -> Option<Access> {
         match (at.value.access, &at.value.auth_tokens) {
-            (RawAccess::Public, None) => Some(Access::Public),
+            (RawAccess::Public, None) => {
+                self.warn_of_public(at);
+                Some(Access::Public)
+            }
             (RawAccess::Public, Some(tokens)) => {
                 self.fault(&tokens.place, "route.auth_tokens", FaultKind::IdleToken);
                 None
@@ -201,6 +237,13 @@ impl<'a> Refiner<'a> {
                 }
                 inherited.map(|keyring| Access::Twilio(Arc::clone(keyring)))
             }
+        }
+    }
+
+    fn warn_of_public(&mut self, at: &At<RawRoute>) {
+        let path = at.value.path.as_ref().and_then(|path| Pattern::parse(&path.value).ok());
+        if let Some(path) = path {
+            self.warn(&at.place, WarningKind::Public(path));
         }
     }
 
@@ -250,82 +293,21 @@ impl<'a> Refiner<'a> {
         status.value
     }
 
+    fn replay(&mut self, raw: &RawRoute) -> Option<Replay> {
+        let retries = raw.replay_retries.as_ref();
+        let Some(window) = &raw.replay_window else {
+            if let Some(retries) = retries {
+                let kind = FaultKind::RetriesWithoutWindow;
+                self.fault(&retries.place, "route.replay_retries", kind);
+            }
+            return None;
+        };
+        let window = self.period(Some(window), "route.replay_window", Duration::ZERO);
+        Some(Replay { window, retries: retries.map_or(1, |at| at.value) })
+    }
+
     fn max_body_bytes(&self, raw: &RawRoute) -> u64 {
         let written = raw.max_body_bytes.as_ref().or(self.raw.limits.max_body_bytes.as_ref());
         written.map_or(DEFAULT_MAX_BODY, |at| at.value)
-    }
-
-    fn limits(&mut self, raw: &'a RawLimits) -> Limits {
-        let mut limits = Limits::default();
-        self.numbers(raw, &mut limits);
-        for (written, key, period) in [
-            (&raw.head_timeout, "limits.head_timeout", &mut limits.head_timeout),
-            (&raw.body_timeout, "limits.body_timeout", &mut limits.body_timeout),
-            (&raw.connect_timeout, "limits.connect_timeout", &mut limits.connect_timeout),
-            (&raw.response_timeout, "limits.response_timeout", &mut limits.response_timeout),
-            (
-                &raw.response_idle_timeout,
-                "limits.response_idle_timeout",
-                &mut limits.response_idle_timeout,
-            ),
-            (
-                &raw.tunnel_idle_timeout,
-                "limits.tunnel_idle_timeout",
-                &mut limits.tunnel_idle_timeout,
-            ),
-        ] {
-            *period = self.period(written.as_ref(), key, *period);
-        }
-        for (written, period) in [
-            (&raw.connect_retry, &mut limits.connect_retry),
-            (&raw.upstream_idle_timeout, &mut limits.upstream_idle_timeout),
-            (&raw.drain_timeout, &mut limits.drain_timeout),
-        ] {
-            *period = written.as_ref().map_or(*period, |at| at.value.0); // zero turns it off
-        }
-        limits
-    }
-
-    fn numbers(&mut self, raw: &RawLimits, limits: &mut Limits) {
-        for (written, key, number) in [
-            (&raw.max_connections, "limits.max_connections", &mut limits.max_connections),
-            (&raw.max_headers, "limits.max_headers", &mut limits.max_headers),
-        ] {
-            *number = self.number(written.as_ref(), key, *number);
-        }
-        limits.max_head_bytes = self.head_bytes(raw.max_head_bytes.as_ref(), limits.max_head_bytes);
-        if let Some(kept) = &raw.upstream_idle_connections {
-            limits.upstream_idle_connections = kept.value;
-        }
-    }
-
-    fn number(&mut self, at: Option<&At<usize>>, key: &'static str, default: usize) -> usize {
-        let Some(at) = at else { return default };
-        if at.value == 0 {
-            self.fault(&at.place, key, FaultKind::TooSmall("1"));
-        }
-        at.value
-    }
-
-    /// hyper takes no buffer below 8 KiB.
-    fn head_bytes(&mut self, at: Option<&At<usize>>, default: usize) -> usize {
-        let Some(at) = at else { return default };
-        if at.value < 8192 {
-            self.fault(&at.place, "limits.max_head_bytes", FaultKind::TooSmall("8192"));
-        }
-        at.value
-    }
-
-    fn period(
-        &mut self,
-        at: Option<&At<Period>>,
-        key: &'static str,
-        default: std::time::Duration,
-    ) -> std::time::Duration {
-        let Some(at) = at else { return default };
-        if at.value.0.is_zero() {
-            self.fault(&at.place, key, FaultKind::TooSmall("1ms"));
-        }
-        at.value.0
     }
 }

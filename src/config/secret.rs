@@ -1,6 +1,10 @@
 //! Tokens, and where they are found. With `cli`, the sole reader of the environment.
 
-use std::{borrow::Cow, env, fmt, fs, io, path::Path};
+use std::{
+    borrow::Cow,
+    env, fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -43,13 +47,13 @@ impl Secret {
         fs::read_to_string(path).map(Self::trimmed)
     }
 
-    /// A credential that systemd passed (`LoadCredential=`, systemd.exec(5)).
+    /// Where systemd puts a credential (`LoadCredential=`, systemd.exec(5)).
     ///
     /// # Errors
-    /// `NotFound` when there is no credentials directory, else as the file system says.
-    pub fn from_credential(name: &str) -> io::Result<Self> {
+    /// `NotFound` when there is no credentials directory.
+    pub fn credential_path(name: &str) -> io::Result<PathBuf> {
         let directory = env::var_os("CREDENTIALS_DIRECTORY").ok_or(io::ErrorKind::NotFound)?;
-        Self::from_file(&Path::new(&directory).join(name))
+        Ok(Path::new(&directory).join(name))
     }
 
     /// Without the newline that editors and `echo` put at the end.

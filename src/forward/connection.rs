@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::Failure;
-use crate::routes::{Limits, Upstream};
+use crate::routes::{Address, Limits, Upstream};
 
 /// The body that was judged, whole.
 pub(super) type Outgoing = Full<Bytes>;
@@ -111,12 +111,11 @@ pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<TcpStre
     let patience = Instant::now().checked_add(limits.connect_retry);
     let mut pause = Duration::from_millis(20);
     loop {
-        let failed =
-            match timeout(limits.connect_timeout, TcpStream::connect(upstream.address())).await {
-                Ok(Ok(stream)) => return no_delay(stream),
-                Ok(Err(error)) => error,
-                Err(_) => io::ErrorKind::TimedOut.into(),
-            };
+        let failed = match timeout(limits.connect_timeout, dial(upstream)).await {
+            Ok(Ok(stream)) => return no_delay(stream),
+            Ok(Err(error)) => error,
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
         tracing::debug!(%upstream, error = %failed, "cannot connect");
         let again = Instant::now().checked_add(pause);
         if again >= patience {
@@ -124,6 +123,15 @@ pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<TcpStre
         }
         sleep(pause).await;
         pause = pause.saturating_mul(2);
+    }
+}
+
+async fn dial(upstream: &Upstream) -> io::Result<TcpStream> {
+    match upstream.address() {
+        Address::Host { host, port } if !upstream.is_https() => {
+            TcpStream::connect((&**host, *port)).await
+        }
+        Address::Host { .. } | Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

@@ -8,12 +8,12 @@ mod path;
 mod table;
 mod upstream;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use host::Hosts;
 pub use limits::Limits;
 pub use table::Table;
-pub use upstream::{Upstream, UpstreamFault};
+pub use upstream::{Address, SocketFault, Upstream, UpstreamFault, socket_path};
 
 use crate::signature::{Keyring, Origin};
 
@@ -40,6 +40,17 @@ pub struct Route {
     pub max_body_bytes: u64,
     /// What the sender is told in place of 418 and 403.
     pub statuses: Statuses,
+    /// How often one signature may pass, where that is bounded.
+    pub replay: Option<Replay>,
+}
+
+/// How often one signature may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// How long a signature is remembered.
+    pub window: Duration,
+    /// How often it may come again within that time: Twilio itself tries again.
+    pub retries: u32,
 }
 
 /// What a request must prove to pass a route.

@@ -1,21 +1,40 @@
 //! Where proven requests go.
 
-use std::fmt;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use crate::signature::{OriginFault, split_port};
 
-/// The app: an address to connect to. The request itself is not changed by it, `Host` included.
+/// The app: where to connect, and in which way. The request itself is not changed by it, `Host`
+/// included.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Upstream {
-    host: Box<str>,
-    port: u16,
+    address: Address,
+    https: bool,
+    http2: bool,
+}
+
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A host over TCP.
+    Host {
+        /// Its name or address, an IPv6 address without brackets.
+        host: Box<str>,
+        /// Its port.
+        port: u16,
+    },
+    /// A socket in the file system.
+    Unix(PathBuf),
 }
 
 /// Why a text is no upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamFault {
-    /// Not `http://`.
-    #[error("it must begin with http://")]
+    /// None of the three schemes.
+    #[error("it must begin with http://, https:// or unix:/")]
     Scheme,
     /// As for an origin.
     #[error(transparent)]
@@ -25,35 +44,100 @@ pub enum UpstreamFault {
         "it is an address only, without user, path or query: the target is forwarded as received"
     )]
     Tail,
+    /// No path that a socket can have.
+    #[error("{0}")]
+    Socket(#[from] SocketFault),
+}
+
+/// Why a text is no path of a Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a socket's path begins with / and has at most {} bytes", SocketFault::MOST)]
+pub struct SocketFault;
+
+impl SocketFault {
+    /// What Linux's `sockaddr_un` holds, without the final NUL (unix(7)).
+    const MOST: usize = 107;
+}
+
+/// Reads the path of a Unix socket.
+///
+/// # Errors
+/// [`SocketFault`].
+pub fn socket_path(text: &str) -> Result<PathBuf, SocketFault> {
+    let fits = text.starts_with('/') && text.len() <= SocketFault::MOST && !text.contains('\0');
+    if fits { Ok(PathBuf::from(text)) } else { Err(SocketFault) }
 }
 
 impl Upstream {
-    /// Reads `http://host[:port]`.
+    /// Reads `http://host[:port]`, `https://host[:port]` or `unix:/path`.
     ///
     /// # Errors
     /// [`UpstreamFault`].
     pub fn parse(text: &str) -> Result<Self, UpstreamFault> {
-        let rest = text.strip_prefix("http://").ok_or(UpstreamFault::Scheme)?;
-        let address = rest.strip_suffix('/').unwrap_or(rest);
-        if address.contains(['/', '?', '#', '@']) {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let address = Address::Unix(socket_path(path)?);
+            return Ok(Self { address, https: false, http2: false });
+        }
+        let (https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (None, Some(rest)) => (true, rest),
+            (None, None) => return Err(UpstreamFault::Scheme),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#', '@']) {
             return Err(UpstreamFault::Tail);
         }
-        let (host, port) = split_port(address)?;
-        Ok(Self { host: host.into(), port: port.unwrap_or(80) })
+        let (host, port) = split_port(authority)?;
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let host = bare.unwrap_or(host).into();
+        let port = port.unwrap_or(if https { 443 } else { 80 });
+        Ok(Self { address: Address::Host { host, port }, https, http2: false })
     }
 
-    /// Host name or address, without an IPv6 address's brackets, and port: what to connect to.
+    /// The same, spoken to in HTTP/2 or not.
     #[must_use]
-    pub fn address(&self) -> (&str, u16) {
-        let host = &*self.host;
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        (bare.unwrap_or(host), self.port)
+    pub fn with_http2(self, http2: bool) -> Self {
+        Self { http2, ..self }
+    }
+
+    /// Where to connect.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Whether over TLS.
+    #[must_use]
+    pub const fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Whether in HTTP/2, which over cleartext it must know beforehand.
+    #[must_use]
+    pub const fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    /// The socket's path, where it is one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.address {
+            Address::Unix(path) => Some(path),
+            Address::Host { .. } => None,
+        }
     }
 }
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
+        let scheme = if self.https { "https" } else { "http" };
+        match &self.address {
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Host { host, port } if host.contains(':') => {
+                write!(f, "{scheme}://[{host}]:{port}")
+            }
+            Address::Host { host, port } => write!(f, "{scheme}://{host}:{port}"),
+        }
     }
 }
 
@@ -63,10 +147,23 @@ mod tests {
 
     #[test]
     fn an_upstream_is_an_address_only() {
-        assert_eq!(Upstream::parse("http://[::1]:3030/").unwrap().address(), ("::1", 3030));
-        assert_eq!(Upstream::parse("http://app").unwrap().to_string(), "http://app:80");
-        assert_eq!(Upstream::parse("app:80"), Err(UpstreamFault::Scheme));
-        assert_eq!(Upstream::parse("http://app/path"), Err(UpstreamFault::Tail));
-        assert_eq!(Upstream::parse("http://app:x"), Err(OriginFault::Port.into()));
+        let shown = |text: &str| Upstream::parse(text).map(|upstream| upstream.to_string());
+        assert_eq!(shown("http://[::1]:3030/").unwrap(), "http://[::1]:3030");
+        assert_eq!(shown("http://app").unwrap(), "http://app:80");
+        assert_eq!(shown("https://app").unwrap(), "https://app:443");
+        assert_eq!(shown("unix:/run/app.sock").unwrap(), "unix:/run/app.sock");
+        assert_eq!(shown("app:80"), Err(UpstreamFault::Scheme));
+        assert_eq!(shown("http://app/path"), Err(UpstreamFault::Tail));
+        assert_eq!(shown("http://app:x"), Err(OriginFault::Port.into()));
+        assert_eq!(shown("unix:app.sock"), Err(SocketFault.into()));
+        assert_eq!(shown(&format!("unix:/{}", "a".repeat(107))), Err(SocketFault.into()));
+    }
+
+    #[test]
+    fn what_is_connected_to_has_no_brackets() {
+        let host = Address::Host { host: "::1".into(), port: 3030 };
+        assert_eq!(Upstream::parse("http://[::1]:3030").unwrap().address(), &host);
+        let socket = Upstream::parse("unix:/run/app.sock").unwrap();
+        assert_eq!(socket.socket(), Some(Path::new("/run/app.sock")));
     }
 }

@@ -48,6 +48,9 @@ pub struct Server {
 /// # Errors
 /// When an address cannot be listened on or a worker not be started.
 pub fn start(config: Config) -> io::Result<Server> {
+    if config.tls.is_some() || config.admin.is_some() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "no TLS and no admin listener yet"));
+    }
     let listening = Listening::open(&config.listen)?;
     let addresses = listening.addresses()?;
     let connections = Arc::new(Semaphore::new(config.limits.max_connections));

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{Shared, connection};
+use crate::config::Listen;
 use crate::forward::Forwarder;
 
 /// Connections that wait for `accept`.
@@ -28,7 +29,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    pub(super) fn open(addresses: &[String]) -> io::Result<Self> {
+    pub(super) fn open(addresses: &[Listen]) -> io::Result<Self> {
         let listeners = addresses.iter().map(|address| {
             listen(address).map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
@@ -48,9 +49,8 @@ impl Listening {
     }
 }
 
-fn listen(address: &str) -> io::Result<TcpListener> {
-    let address: SocketAddr =
-        address.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+fn listen(address: &Listen) -> io::Result<TcpListener> {
+    let &Listen::Tcp(address) = address else { return Err(io::ErrorKind::Unsupported.into()) };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

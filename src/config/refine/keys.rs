@@ -75,7 +75,7 @@ impl Refiner<'_> {
                 )
             }
             (None, Some(file), None, None) => {
-                let path = self.folder.join(&file.value);
+                let path = self.file(&file.value);
                 let fetched = Secret::from_file(&path);
                 (
                     format!("file:{}", file.value),
@@ -85,7 +85,9 @@ impl Refiner<'_> {
                 )
             }
             (None, None, Some(credential), None) => {
-                let fetched = Secret::from_credential(&credential.value);
+                let path = Secret::credential_path(&credential.value);
+                self.watched.extend(path.iter().cloned());
+                let fetched = path.and_then(|path| Secret::from_file(&path));
                 (
                     format!("credential:{}", credential.value),
                     self.noted(place, "auth_tokens", fetched, |error| {
