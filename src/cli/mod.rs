@@ -24,7 +24,7 @@ const CONFIG: u8 = 78;
 
 /// Lets a webhook through only when Twilio signed exactly this URL and exactly this body.
 #[derive(Debug, Parser)]
-#[command(name = "gatekeeper", version, max_term_width = 100)]
+#[command(name = "gatekeeper", version = env!("GATEKEEPER_VERSION"), max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -48,6 +48,12 @@ enum Command {
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: Shell,
+    },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder, which must be there
+        folder: PathBuf,
     },
 }
 
@@ -111,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::send(args),
         Command::Schema => print::schema(&schemars::schema_for!(RawConfig)),
         Command::Completions { shell } => print::completions(&mut Cli::command(), *shell),
+        Command::Man { folder } => print::man(Cli::command(), folder),
     };
     done.unwrap_or_else(|failed| failed.tell())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -28,6 +29,12 @@ pub(super) fn completions(command: &mut clap::Command, shell: Shell) -> Result<E
     let mut script = Vec::new();
     clap_complete::generate(shell, command, "gatekeeper", &mut script);
     io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One man page for the program and one for each of its commands.
+pub(super) fn man(command: clap::Command, folder: &Path) -> Result<ExitCode, Failed> {
+    clap_mangen::generate_to(command, folder)?;
     Ok(ExitCode::SUCCESS)
 }
 
