@@ -29,7 +29,11 @@ fn describe(config: &Config) -> String {
 fn row(route: &Route) -> Vec<String> {
     let access = match &route.access {
         Access::Twilio(keyring) => {
-            let names: Vec<_> = keyring.keys().iter().map(|key| key.name().as_ref()).collect();
+            let mut names: Vec<_> =
+                keyring.keys().iter().map(|key| key.name().to_string()).collect();
+            if keyring.accounts() > 0 {
+                names.push(format!("{} accounts", keyring.accounts()));
+            }
             format!("twilio ({})", names.join(", "))
         }
         Access::Public => "PUBLIC, unverified".to_owned(),

@@ -6,6 +6,9 @@ use super::{listen::ListenFault, raw::Place};
 use crate::routes::{PatternFault, UpstreamFault};
 use crate::signature::OriginFault;
 
+/// More faults of one file than this are not worth reading at once.
+pub(super) const MOST_FAULTS: usize = 50;
+
 /// One fault: where, what, and the cure.
 #[derive(Debug)]
 pub struct Fault {
@@ -83,6 +86,17 @@ pub enum FaultKind {
     /// A credential that is not there.
     #[error("the credential {0} cannot be read: {1}")]
     Credential(String, io::Error),
+    /// An accounts file that is not there.
+    #[error("the file {0} cannot be read: {1}")]
+    Accounts(PathBuf, io::Error),
+    /// An accounts file without an account.
+    #[error("the accounts file is empty: no subaccount could ever prove anything")]
+    NoAccount,
+    /// Something in an accounts file that would bind the token to more than its account.
+    #[error(
+        "this token is an account's already; account_sid, key_id and algorithm have no place here"
+    )]
+    BoundAlready,
     /// `algorithm` without `key_id`, or the other way round.
     #[error("key_id and algorithm belong together")]
     HalfSharedKey,
@@ -129,7 +143,6 @@ impl FaultKind {
             }
             Self::PlainUrl => "write https://, here and at Twilio; or drop [tls]",
             Self::HalfCertificate => "add the other one, or drop both",
-            Self::Certificate(..) => "correct the path, and let this user read the file",
             Self::RetriesWithoutWindow => "write replay_window = \"1m\", or drop replay_retries",
             Self::Twice => "keep one of the two",
             Self::NoToken => {
@@ -144,6 +157,11 @@ impl FaultKind {
             Self::Env(..) => "export it before the start, or pass it to the container",
             Self::File(..) => "create it with the token as its only line, readable by this user",
             Self::Credential(..) => "add LoadCredential=NAME:PATH to the systemd unit",
+            Self::Accounts(..) | Self::Certificate(..) => {
+                "correct the path, and let this user read the file"
+            }
+            Self::NoAccount => "write one line per account: AC… = \"TOKEN\"; or drop accounts_file",
+            Self::BoundAlready => "write the token alone; SharedKeys belong into auth_tokens",
             Self::HalfSharedKey => {
                 "add the other: { env = \"…\", key_id = \"webhooks_sharedkey_…\", algorithm = \"HMAC_SHA256\" }"
             }
@@ -185,8 +203,10 @@ pub struct Faults {
     /// The file's name.
     pub name: String,
     text: zeroize::Zeroizing<String>,
-    /// At least one.
+    /// At least one, or there are some elsewhere.
     pub list: Vec<Fault>,
+    /// Those of a file that this one names.
+    elsewhere: Option<Box<Self>>,
 }
 
 impl Faults {
@@ -203,7 +223,12 @@ impl Faults {
                 && later.key == earlier.key
                 && later.kind.to_string() == earlier.kind.to_string()
         });
-        Self { name: name.to_owned(), text: text.to_owned().into(), list }
+        Self { name: name.to_owned(), text: text.to_owned().into(), list, elsewhere: None }
+    }
+
+    /// The same, with those of a file that this one names.
+    pub(super) fn and(self, elsewhere: Option<Self>) -> Self {
+        Self { elsewhere: elsewhere.map(Box::new), ..self }
     }
 }
 
@@ -224,7 +249,7 @@ impl fmt::Display for Faults {
             }
             writeln!(f, "    = {}", kind.cure())?;
         }
-        Ok(())
+        self.elsewhere.as_ref().map_or(Ok(()), |faults| faults.fmt(f))
     }
 }
 

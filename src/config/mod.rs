@@ -131,7 +131,6 @@ fn refine_with(
         raw.upstream = Some(at_flag("--upstream", upstream.clone()));
     }
     refine::refine(&raw, faults, sheet)
-        .map_err(|faults| Faults::new(sheet.name, sheet.text, faults))
 }
 
 const fn at_flag<T>(flag: &'static str, value: T) -> At<T> {

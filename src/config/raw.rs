@@ -72,6 +72,8 @@ pub struct RawConfig {
     pub allowed_hosts: Option<Vec<At<String>>>,
     /// Auth tokens; any one may match.
     pub auth_tokens: Option<At<Vec<At<RawToken>>>>,
+    /// A file with the tokens of many subaccounts, a table AccountSid → token or list of tokens.
+    pub accounts_file: Option<At<String>>,
     /// Methods that routes take. Default: GET and POST.
     pub methods: Option<At<Vec<At<String>>>>,
     /// Whether a form POST without parameters may pass. Default: false (400, as in Twilio's article).

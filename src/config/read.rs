@@ -2,19 +2,16 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IntoDeserializer};
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue, Deserializer, Error},
 };
 
 use super::{
-    fault::{Fault, FaultKind},
-    raw::{Place, RawConfig},
+    fault::{Fault, FaultKind, MOST_FAULTS},
+    raw::{At, Place, RawConfig, RawToken},
 };
-
-/// More faults than this are not worth reading at once.
-const MOST_FAULTS: usize = 50;
 
 /// Reads what can be read; what cannot is among the faults.
 pub(super) fn read(text: &str) -> (RawConfig, Vec<Fault>) {
@@ -44,6 +41,45 @@ fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
         }
     }
     (RawConfig::default(), faults)
+}
+
+/// One entry of an accounts file.
+pub(super) struct RawAccount {
+    /// As written, and not yet known to be one.
+    pub(super) sid: At<String>,
+    /// Where what follows it is written.
+    pub(super) place: Place,
+    /// Any one may match.
+    pub(super) tokens: Vec<At<RawToken>>,
+}
+
+/// Reads an accounts file. Where a sid stands twice, the rest is read all the same.
+pub(super) fn accounts(text: &str) -> (Vec<RawAccount>, Vec<Fault>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut faults: Vec<_> = errors.iter().map(|error| fault(error, FaultKind::Syntax)).collect();
+    if errors.iter().any(|error| error.message() != "duplicate key") {
+        return (Vec::new(), faults);
+    }
+    let mut accounts = Vec::new();
+    for (key, value) in table.into_inner() {
+        let sid = At { place: Place::File(key.span()), value: key.into_inner().into_owned() };
+        let place = Place::File(value.span());
+        match tokens(value) {
+            Ok(tokens) => accounts.push(RawAccount { sid, place, tokens }),
+            Err(error) => faults.push(fault(&error, FaultKind::Type)),
+        }
+    }
+    (accounts, faults)
+}
+
+/// One token, or a list of such.
+fn tokens(value: Spanned<DeValue<'_>>) -> Result<Vec<At<RawToken>>, Error> {
+    let is_list = value.get_ref().is_array();
+    let deserializer = value.into_deserializer();
+    if is_list {
+        return Vec::deserialize(deserializer);
+    }
+    At::deserialize(deserializer).map(|one| vec![one])
 }
 
 fn fault(error: &Error, kind: fn(String) -> FaultKind) -> Fault {

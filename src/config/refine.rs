@@ -1,5 +1,6 @@
 //! [`RawConfig`] into [`Config`]: parsed, inherited, and with its secrets.
 
+mod accounts;
 mod keys;
 mod limits;
 mod sockets;
@@ -8,7 +9,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Config, Sheet, Warning, WarningKind,
-    fault::{Fault, FaultKind, position},
+    fault::{Fault, FaultKind, Faults, position},
     raw::{At, Place, RawAccess, RawConfig, RawForwarded, RawRoute},
 };
 use crate::routes::{Access, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
@@ -22,8 +23,8 @@ pub(super) fn refine(
     raw: &RawConfig,
     faults: Vec<Fault>,
     sheet: Sheet<'_>,
-) -> Result<Config, Vec<Fault>> {
-    let mut refiner = Refiner { raw, sheet, faults, watched: Vec::new(), warnings: Vec::new() };
+) -> Result<Config, Faults> {
+    let mut refiner = Refiner { faults, ..Refiner::new(raw, sheet, "auth_tokens") };
     let listen = refiner.listen();
     let admin = refiner.admin();
     let tls = refiner.tls();
@@ -31,8 +32,8 @@ pub(super) fn refine(
     let statuses = refiner.statuses(None);
     let routes = refiner.routes();
     let limits = refiner.limits(&routes);
-    if !refiner.faults.is_empty() {
-        return Err(refiner.faults);
+    if !refiner.faults.is_empty() || refiner.elsewhere.is_some() {
+        return Err(Faults::new(sheet.name, sheet.text, refiner.faults).and(refiner.elsewhere));
     }
     Ok(Config {
         listen,
@@ -50,10 +51,21 @@ pub(super) fn refine(
 struct Refiner<'a> {
     raw: &'a RawConfig,
     sheet: Sheet<'a>,
+    /// The key that tokens stand under.
+    tokens: &'static str,
     faults: Vec<Fault>,
+    /// Those of the accounts file.
+    elsewhere: Option<Faults>,
     /// The files read so far.
     watched: Vec<PathBuf>,
     warnings: Vec<Warning>,
+}
+
+impl<'a> Refiner<'a> {
+    fn new(raw: &'a RawConfig, sheet: Sheet<'a>, tokens: &'static str) -> Self {
+        let (faults, watched, warnings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { raw, sheet, tokens, faults, elsewhere: None, watched, warnings }
+    }
 }
 
 impl Refiner<'_> {
@@ -126,13 +138,17 @@ impl Refiner<'_> {
         routes
     }
 
-    /// The tokens at the top, read once and only if a route needs them.
+    /// The tokens at the top and those of subaccounts, read once and only if a route needs them.
     fn inherited_keyring(&mut self, routes: &[At<RawRoute>]) -> Option<Arc<Keyring>> {
         let raw = self.raw;
         let needed = routes.iter().any(|route| {
             route.value.access == RawAccess::Twilio && route.value.auth_tokens.is_none()
         });
-        raw.auth_tokens.as_ref().filter(|_| needed).map(|tokens| self.keyring(tokens))
+        if !needed || (raw.auth_tokens.is_none() && raw.accounts_file.is_none()) {
+            return None;
+        }
+        let keys = raw.auth_tokens.as_ref().map(|tokens| self.keys(tokens)).unwrap_or_default();
+        Some(Arc::new(Keyring::new(keys, self.accounts())))
     }
 
     fn route(&mut self, at: &At<RawRoute>, inherited: Option<&Arc<Keyring>>) -> Option<Route> {
@@ -230,7 +246,10 @@ impl Refiner<'_> {
                 self.fault(&tokens.place, "route.auth_tokens", FaultKind::IdleToken);
                 None
             }
-            (RawAccess::Twilio, Some(tokens)) => Some(Access::Twilio(self.keyring(tokens))),
+            (RawAccess::Twilio, Some(tokens)) => {
+                let keyring = Keyring::new(self.keys(tokens), None);
+                Some(Access::Twilio(Arc::new(keyring)))
+            }
             (RawAccess::Twilio, None) => {
                 if inherited.is_none() {
                     self.fault(&at.place, "route.auth_tokens", FaultKind::NoToken);

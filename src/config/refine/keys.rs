@@ -1,20 +1,18 @@
 //! Auth tokens and SharedKeys: fetched, and made into keys.
 
-use std::sync::Arc;
-
 use super::Refiner;
 use crate::config::{
     Secret,
     fault::FaultKind,
     raw::{At, Place, RawAlgorithm, RawSource, RawToken},
 };
-use crate::signature::{Algorithm, Key, Keyring};
+use crate::signature::{Algorithm, Key};
 
 /// Every key may be tried on every forged request.
-const MOST_TOKENS: usize = 16;
+pub(super) const MOST_TOKENS: usize = 16;
 
 impl Refiner<'_> {
-    pub(super) fn keyring(&mut self, tokens: &At<Vec<At<RawToken>>>) -> Arc<Keyring> {
+    pub(super) fn keys(&mut self, tokens: &At<Vec<At<RawToken>>>) -> Vec<Key> {
         let place = &tokens.place;
         if tokens.value.is_empty() {
             self.fault(place, "auth_tokens", FaultKind::NoToken);
@@ -23,8 +21,7 @@ impl Refiner<'_> {
             self.fault(place, "auth_tokens", FaultKind::TooManyTokens(MOST_TOKENS));
         }
         let numbered = tokens.value.iter().enumerate();
-        let keys = numbered.filter_map(|(index, token)| self.key(token, index)).collect();
-        Arc::new(Keyring::new(keys, None))
+        numbered.filter_map(|(index, token)| self.key(token, index)).collect()
     }
 
     fn key(&mut self, token: &At<RawToken>, index: usize) -> Option<Key> {
@@ -58,7 +55,7 @@ impl Refiner<'_> {
     }
 
     /// The secret, and what to call it by default.
-    fn fetch(
+    pub(super) fn fetch(
         &mut self,
         place: &Place,
         source: &RawSource,
@@ -69,7 +66,7 @@ impl Refiner<'_> {
                 let fetched = Secret::from_env(&env.value);
                 (
                     format!("env:{}", env.value),
-                    self.noted(place, "auth_tokens", fetched, |error| {
+                    self.noted(place, self.tokens, fetched, |error| {
                         FaultKind::Env(env.value.clone(), error)
                     }),
                 )
@@ -79,7 +76,7 @@ impl Refiner<'_> {
                 let fetched = Secret::from_file(&path);
                 (
                     format!("file:{}", file.value),
-                    self.noted(place, "auth_tokens", fetched, |error| {
+                    self.noted(place, self.tokens, fetched, |error| {
                         FaultKind::File(path.clone(), error)
                     }),
                 )
@@ -90,14 +87,14 @@ impl Refiner<'_> {
                 let fetched = path.and_then(|path| Secret::from_file(&path));
                 (
                     format!("credential:{}", credential.value),
-                    self.noted(place, "auth_tokens", fetched, |error| {
+                    self.noted(place, self.tokens, fetched, |error| {
                         FaultKind::Credential(credential.value.clone(), error)
                     }),
                 )
             }
             (None, None, None, Some(value)) => (inline.to_owned(), Some(value.value.clone())),
             _ => {
-                self.fault(place, "auth_tokens", FaultKind::Source);
+                self.fault(place, self.tokens, FaultKind::Source);
                 return None;
             }
         };
@@ -110,14 +107,14 @@ impl Refiner<'_> {
             (Some(_), Some(algorithm)) => Some(algorithm.value.into()),
             _ => {
                 if !self.has_fault_within(place) {
-                    self.fault(place, "auth_tokens", FaultKind::HalfSharedKey);
+                    self.fault(place, self.tokens, FaultKind::HalfSharedKey);
                 }
                 None
             }
         }
     }
 
-    fn keyed(
+    pub(super) fn keyed(
         &mut self,
         place: &Place,
         name: &str,
@@ -126,11 +123,11 @@ impl Refiner<'_> {
     ) -> Option<Key> {
         let bytes = secret.bytes();
         if bytes.trim_ascii() != bytes || bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            self.fault(place, "auth_tokens", FaultKind::SpacedToken);
+            self.fault(place, self.tokens, FaultKind::SpacedToken);
             return None;
         }
         let key = Key::new(name, bytes, algorithm);
-        self.noted(place, "auth_tokens", key, |_| FaultKind::EmptyToken)
+        self.noted(place, self.tokens, key, |_| FaultKind::EmptyToken)
     }
 }
 
@@ -143,7 +140,7 @@ impl From<RawAlgorithm> for Algorithm {
     }
 }
 
-fn is_account_sid(text: &str) -> bool {
+pub(super) fn is_account_sid(text: &str) -> bool {
     text.strip_prefix("AC")
         .is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
