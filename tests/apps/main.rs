@@ -1,0 +1,45 @@
+//! Real apps, proxies and simulators around the real gate. What they are told and asked is written
+//! in Python, because most of them are; these tests run it and show what it says.
+//!
+//! `tests/apps/install.sh` gets the packages. Where they are not, the tests say so and pass, except
+//! under `CI=true`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, and says so")]
+
+use std::{
+    env,
+    io::{Write, stderr},
+    path::Path,
+    process::Command,
+};
+
+#[test]
+fn apps_answer_and_agree() {
+    pytest("test_apps.py");
+}
+
+#[test]
+fn the_articles_attack_comes_to_nothing() {
+    pytest("test_attack.py");
+}
+
+/// Runs one file of tests.
+fn pytest(file: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");
+    if !folder.join(".cache/installed").exists() {
+        return skip(file);
+    }
+    let mut command = Command::new(folder.join(".cache/python/bin/python"));
+    let gate = env!("CARGO_BIN_EXE_gatekeeper");
+    command.args(["-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--tb=short", file]);
+    let output = command.current_dir(&folder).env("GATEKEEPER", gate).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The harness hides what a passing test prints; this is to be seen.
+fn skip(file: &str) {
+    let what = format!("SKIPPED tests/apps/{file}: run tests/apps/install.sh first");
+    assert!(env::var("CI").as_deref() != Ok("true"), "{what}");
+    let mut unhidden = stderr();
+    writeln!(unhidden, "{what}").unwrap();
+}

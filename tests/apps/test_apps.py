@@ -1,0 +1,108 @@
+"""The article's application and an Express one: behind the gate, their own checks go on passing."""
+
+import pytest
+from running import HOST, TOKEN, Connection, ask
+from signing import CALL, by_node, by_python, form, get, hashed
+
+OTHER_TOKEN = "00000000000000000000000000000000"
+SIGNERS = pytest.mark.parametrize("sign", [by_python, by_node])
+FLASK = {
+    "/twiml": "Huzzah! The Signature has been validated!",
+    "/decorator_test": "Signature is validated!",
+    "/weather": "The temperature in SAN FRANCISCO is 61.3 degrees.",
+}
+TRICKY = "/voice?a=1&b=%27x'+y%20z&c=(1)*~&@=:&plus=%2B"
+
+
+@SIGNERS
+@pytest.mark.parametrize("path", FLASK)
+def test_the_articles_routes_answer_twiml(before_flask, sign, path):
+    answer = form(path).to(Connection(before_flask.port), sign)
+    assert answer.status == 200, answer
+    assert answer.headers["Content-Type"].startswith("application/xml")
+    assert f"<Response><Say>" in answer.text and FLASK[path] in answer.text
+
+
+@SIGNERS
+def test_a_get_and_a_query_pass(before_flask, sign):
+    connection = Connection(before_flask.port)
+    assert get("/").to(connection, sign).text == "Ahoy, World!"
+    assert get("/?CallSid=CA1&From=%2B1415").to(connection, sign).status == 200
+    # The article's home-made check has the query in its URL too.
+    assert form("/twiml?a=b&c=d").to(connection, sign).status == 200
+
+
+def test_the_flask_app_would_refuse_by_itself(flask):
+    """So that its answers behind the gate say something."""
+    forged = form("/twiml").headers(token=OTHER_TOKEN)
+    body = form("/twiml").body
+    assert ask(flask.port, "POST", "/twiml", body, forged).status == 403
+    assert ask(flask.port, "POST", "/twiml", body, form("/twiml").headers(None)).status == 418
+    assert ask(flask.port, "POST", "/decorator_test", body, forged).status == 403
+    assert ask(flask.port, "POST", "/decorator_test", body, form("/").headers(None)).status == 500
+
+
+@pytest.mark.parametrize("path", ["/", *FLASK])
+def test_flask_hears_nothing_of_the_unproven(before_flask, flask, path):
+    before = flask.requests()
+    connection = Connection(before_flask.port)
+    assert form(path).to(connection, None).status == 418
+    assert get(path).to(connection, None).status == 418
+    assert form(path).to(connection, token=OTHER_TOKEN).status == 403
+    assert form(path, {}).to(connection).status == 400
+    assert form(path).to(connection).status in (200, 405)
+    reasons = ["missing_signature", "missing_signature", "signature_mismatch", "no_form_params", None]
+    assert before_flask.reasons(5) == reasons
+    flask.wait_for(lambda: flask.requests() > before, "gunicorn's line")
+    assert flask.requests() == before + 1
+
+
+@SIGNERS
+def test_express_answers_twiml_and_its_middleware_agrees(before_express, sign):
+    connection = Connection(before_express.port)
+    repeated = {**CALL, "MediaUrl": ["b", "a", "a"], "10": "ten", "9": "nine"}
+    for webhook in (form("/voice"), form("/voice?a=b", repeated), get("/voice?CallSid=CA1"), get("/voice")):
+        answer = webhook.to(connection, sign)
+        assert answer.status == 200, (webhook.url, answer)
+        assert answer.headers["Content-Type"].startswith("text/xml")
+        assert "<Response><Say>Ahoy from Express</Say></Response>" in answer.text
+    answer = hashed("/events", [{"id": "EZ1"}, {"id": "EZ2"}]).to(connection, sign)
+    assert (answer.status, answer.text) == (200, '{"events":2}')
+
+
+def test_express_would_refuse_by_itself(express):
+    body, forged = form("/voice").body, form("/voice").headers(token=OTHER_TOKEN)
+    assert ask(express.port, "POST", "/voice", body, forged).status == 403
+    assert ask(express.port, "POST", "/voice", body, form("/voice").headers(None)).status == 400
+    elsewhere = {**form("/voice").headers(), "Host": f"other.{HOST}"}
+    assert ask(express.port, "POST", "/voice", body, elsewhere).status == 403
+
+
+def test_express_hears_nothing_of_the_unproven(before_express, express):
+    before = express.seen()
+    connection = Connection(before_express.port)
+    assert form("/voice").to(connection, None).status == 418
+    assert form("/voice").to(connection, token=OTHER_TOKEN).status == 403
+    changed = form("/voice")
+    changed.body += "&Extra=1"
+    assert changed.to(connection).status == 403
+    events = hashed("/events", [1])
+    events.body = "[2]"
+    assert events.to(connection).status == 403
+    assert express.seen() == before
+    assert before_express.reasons(4) == ["missing_signature"] + ["signature_mismatch"] * 2 + ["body_not_covered"]
+
+
+def test_a_public_route_needs_no_signature(before_express):
+    assert ask(before_express.port, "GET", "/health").text == '{"well":true}'
+
+
+def test_an_odd_query_is_as_good_for_express(before_express):
+    answer = get(TRICKY).to(Connection(before_express.port))
+    assert answer.status == 200, answer
+
+
+def test_the_token_is_not_logged(before_flask):
+    form("/twiml").to(Connection(before_flask.port))
+    before_flask.reasons(1)
+    assert TOKEN not in before_flask.said()
