@@ -22,6 +22,11 @@ fn the_articles_attack_comes_to_nothing() {
     pytest("test_attack.py");
 }
 
+#[test]
+fn websockets_pass() {
+    pytest("test_websockets.py");
+}
+
 /// Runs one file of tests.
 fn pytest(file: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");
