@@ -13,6 +13,7 @@ mod accounts;
 mod answers;
 mod configuration;
 mod forwarding;
+mod hostile;
 mod properties;
 mod rooms;
 mod support;

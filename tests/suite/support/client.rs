@@ -61,14 +61,19 @@ impl Client {
 
     /// The same, where the connection may end instead.
     pub(crate) fn try_response(&mut self) -> io::Result<Response> {
+        let response = self.try_head()?;
+        let body = self.body(response.status, &response.fields)?;
+        Ok(Response { body, ..response })
+    }
+
+    /// The same without a body, as HEAD is answered.
+    pub(crate) fn try_head(&mut self) -> io::Result<Response> {
         let head = self.until(b"\r\n\r\n")?;
         let text = latin1(&head);
         let line = text.lines().next().unwrap_or_default().to_owned();
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
-        let fields = fields_of(&head);
-        let body = self.body(status, &fields)?;
-        Ok(Response { line, status, fields, body })
+        Ok(Response { line, status, fields: fields_of(&head), body: Vec::new() })
     }
 
     fn body(&mut self, status: u16, fields: &[(String, String)]) -> io::Result<Vec<u8>> {

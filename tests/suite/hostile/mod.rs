@@ -1,0 +1,89 @@
+//! Hostile requests, by class: bytes in; an answer or a clean end out; the app untouched or told
+//! exactly what was signed; and the next good request answered.
+//!
+//! Each file is a table of one class. What is expected goes by the specification and the RFCs, not
+//! by what the code happens to do.
+
+mod bodies;
+mod framing;
+mod hosts;
+mod limits;
+mod oracle;
+mod paths;
+mod request_line;
+mod signatures;
+mod smuggling;
+mod stage;
+
+use crate::support::message::Message;
+
+/// One hostile input.
+pub(super) struct Case {
+    name: String,
+    sent: Vec<u8>,
+    expect: Expect,
+    /// Whether the sender half-closes: for inputs that would otherwise be waited for.
+    finished: bool,
+}
+
+/// What the sender may see. What the app may see follows from it: one proven request for each
+/// 200 or 101, nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Expect {
+    /// 200.
+    Admitted,
+    /// This status; the connection is closed as announced, or the next request is answered on it.
+    Refused(u16),
+    /// This status before the body is read; then the connection may end without notice.
+    Unread(u16),
+    /// 400 or a relative of it and then the end of the connection, or the end alone.
+    Malformed,
+    /// These statuses, one after the other, interim ones too; then as for `Refused`.
+    Each(&'static [u16]),
+    /// These statuses, and then as for `Malformed`.
+    EachThenMalformed(&'static [u16]),
+    /// The RFCs leave it open: one of these statuses, or malformed.
+    Open(&'static [u16]),
+}
+
+impl Case {
+    pub(super) fn new(name: &str, sent: impl Into<Vec<u8>>, expect: Expect) -> Self {
+        Self { name: name.to_owned(), sent: sent.into(), expect, finished: false }
+    }
+
+    /// Nothing follows it.
+    pub(super) const fn finished(mut self) -> Self {
+        self.finished = true;
+        self
+    }
+}
+
+/// The good request that most cases spoil.
+fn good() -> Message {
+    Message::form("/voice", "a=1").signed()
+}
+
+/// The fields of the good request, without its framing.
+fn good_fields() -> Vec<u8> {
+    let head = good().head();
+    let text = String::from_utf8(head).unwrap();
+    let fields = text.split("\r\n").skip(1).filter(|line| !line.starts_with("Content-Length"));
+    let lines = fields.filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n"));
+    lines.collect::<String>().into_bytes()
+}
+
+/// The good request with these lines in place of `Content-Length`, and this body.
+fn framed(lines: &[u8], body: &[u8]) -> Vec<u8> {
+    [b"POST /voice HTTP/1.1\r\n", &good_fields()[..], lines, b"\r\n", body].concat()
+}
+
+/// The good request with one more line in its head.
+fn with_line(line: &[u8]) -> Vec<u8> {
+    framed(&[line, b"\r\nContent-Length: 3\r\n"].concat(), b"a=1")
+}
+
+/// Replaces the first occurrence, which has to be there.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = crate::support::find(bytes, from).expect("what is to be replaced");
+    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+}

@@ -1,0 +1,254 @@
+//! Paths that one app takes for one thing and another for something else.
+
+use super::{Case, Expect::*, good, replaced, stage};
+use crate::support::message::Message;
+
+/// A public `/*` around guarded routes: the most that an owner can get wrong.
+const PUBLIC_AROUND: &str = "
+[limits]
+max_body_bytes = 1000
+head_timeout = \"1s\"
+body_timeout = \"1s\"
+[[route]]
+path = \"/voice\"
+[[route]]
+path = \"/sms/*\"
+[[route]]
+path = \"/*\"
+access = \"public\"
+";
+
+/// Ways to write `/voice` or something below `/sms/` that some app understands.
+const GUARDED_BY_ANOTHER_NAME: &[&str] = &[
+    "/%76oice",
+    "/%56oice",
+    "/voic%65",
+    "/%76%6f%69%63%65",
+    "/VOICE",
+    "/Voice",
+    "/voicE",
+    "/voice/",
+    "/voice//",
+    "/voice/.",
+    "/voice/./",
+    "/voice/..",
+    "/voice/../voice",
+    "//voice",
+    "///voice",
+    "/./voice",
+    "/././voice",
+    "/../voice",
+    "/x/../voice",
+    "/x/./../voice",
+    "/x//../voice",
+    "/x/y/../../voice",
+    "/status/../voice",
+    "/status/x/../../voice",
+    "/%2e/voice",
+    "/%2E/voice",
+    "/x/%2e%2e/voice",
+    "/x/%2E%2e/voice",
+    "/x/.%2e/voice",
+    "/x/%2e./voice",
+    "/status/%2e%2e/voice",
+    "/status%2f..%2fvoice",
+    "/status/..%2fvoice",
+    "/status/%2e%2e%2fvoice",
+    "/%2fvoice",
+    "/%2Fvoice",
+    "/x%2f..%2fvoice",
+    "/\\voice",
+    "/x\\..\\voice",
+    "/x/..\\voice",
+    "/%5cvoice",
+    "/%5Cvoice",
+    "/x%5c..%5cvoice",
+    "/status/..%5cvoice",
+    "/voice;",
+    "/voice;x",
+    "/voice;x=1",
+    "/;/voice",
+    "/x;/../voice",
+    "/status;/../voice",
+    "/status/..;/voice",
+    "/voice%3bx",
+    "/voice%00",
+    "/voice%00.txt",
+    "/%00voice",
+    "/status/%00/../voice",
+    "/%2576oice",
+    "/%25%37%36oice",
+    "/x/%252e%252e/voice",
+    "/x%252f..%252fvoice",
+    "/voice%",
+    "/voice%2",
+    "/voice%zz",
+    "/voice%u0065",
+    "/%u0076oice",
+    "/%c0%aevoice",
+    "/x/%c0%ae%c0%ae/voice",
+    "/x/%c0%ae%c0%ae%c0%afvoice",
+    "/%ef%bc%8fvoice",
+    "/voice%20",
+    "/voice%09",
+    "/voice%0a",
+    "/voice%0d%0a",
+    "/%20voice",
+    "/voice%3f",
+    "/voice%23",
+    "/sms",
+    "/SMS/in",
+    "/Sms/in",
+    "/%73ms/in",
+    "/sm%73/in",
+    "//sms/in",
+    "/sms//in",
+    "/./sms/in",
+    "/x/../sms/in",
+    "/sms/../sms/in",
+    "/sms%2fin",
+    "/sms%2Fin",
+    "/sms%5cin",
+    "/sms\\in",
+    "/sms;x/in",
+    "/status/../sms/in",
+    "/status/%2e%2e/sms/in",
+    "/sms%00/in",
+    "/sms/in%00",
+    "/sms/%2e%2e/voice",
+    "/sms/..",
+    "/sms/.",
+    "/sms/%2e",
+    "/sms/;",
+    "/sms/in;jsessionid=1",
+    "/sms/%",
+    "/sms/%2",
+];
+
+/// Ways to leave `/status/` or to be unclear about it.
+const UNCLEAR_IN_PUBLIC: &[&str] = &[
+    "/status/.",
+    "/status/..",
+    "/status/../",
+    "/status/./x",
+    "/status//x",
+    "/status//",
+    "/status/x/../y",
+    "/status/x;y",
+    "/status/x\\y",
+    "/status/%2e",
+    "/status/%2e%2e/x",
+    "/status/x%2fy",
+    "/status/x%5cy",
+    "/status/x%00",
+    "/status/%25",
+    "/status/x%252e",
+    "/status/%",
+    "/status/%4",
+    "/status/%zz",
+    "/status/%%",
+    "/STATUS/../voice",
+    "/status/...%2f..",
+];
+
+/// What an app decodes as something of its own is nobody's business but its own.
+const PLAIN_IN_PUBLIC: &[&str] = &[
+    "/status/",
+    "/status/x",
+    "/status/x/",
+    "/status/x.y",
+    "/status/...",
+    "/status/.well-known",
+    "/status/%C3%BC",
+    "/status/a-b_c~d",
+    "/status/x?a=../voice",
+    "/status/x?//;%00%2f",
+    "/status/x?",
+    "/status/x??",
+];
+
+/// Not signed, and never admitted unless it is beyond doubt another path.
+fn unsigned(target: &str) -> Case {
+    Case::new(target, Message::get(target).bytes(), Open(&[403, 418]))
+}
+
+#[test]
+fn guarded_paths_by_another_name() {
+    let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME.iter().map(|target| unsigned(target)).collect();
+    stage::play("paths", stage::ROUTES, &cases);
+}
+
+/// With `/*` public, these have to be told from paths that are really others.
+#[test]
+fn guarded_paths_by_another_name_within_a_public_root() {
+    let really_others = [
+        "/voice%3bx",
+        "/voice%u0065",
+        "/%u0076oice",
+        "/%c0%aevoice",
+        "/x/%c0%ae%c0%ae/voice",
+        "/%ef%bc%8fvoice",
+        "/x/%c0%ae%c0%ae%c0%afvoice",
+        "/voice%20",
+        "/voice%09",
+        "/voice%0a",
+        "/voice%0d%0a",
+        "/%20voice",
+        "/voice%3f",
+        "/voice%23",
+    ];
+    let spellings = GUARDED_BY_ANOTHER_NAME.iter().filter(|target| !really_others.contains(target));
+    let cases: Vec<_> = spellings.map(|target| unsigned(target)).collect();
+    stage::play("paths", PUBLIC_AROUND, &cases);
+}
+
+#[test]
+fn paths_that_leave_a_public_route() {
+    let cases: Vec<_> = UNCLEAR_IN_PUBLIC.iter().map(|target| unsigned(target)).collect();
+    stage::play("paths", stage::ROUTES, &cases);
+}
+
+#[test]
+fn paths_that_stay_in_a_public_route() {
+    let cases: Vec<_> = PLAIN_IN_PUBLIC
+        .iter()
+        .map(|target| Case::new(target, Message::get(target).bytes(), Admitted))
+        .collect();
+    stage::play("paths", stage::ROUTES, &cases);
+}
+
+/// A genuine signature does not make an unclear path clear.
+#[test]
+fn signed_paths_that_are_unclear() {
+    let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
+        .iter()
+        .map(|target| Case::new(target, Message::get(target).signed().bytes(), Open(&[403])))
+        .collect();
+    stage::play("paths", stage::ROUTES, &cases);
+}
+
+/// A signature for one path, sent to another that some app takes for it.
+#[test]
+fn signatures_for_another_spelling() {
+    let bytes = good().bytes();
+    let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
+        .iter()
+        .map(|target| {
+            let line = format!("POST {target} ");
+            let sent = replaced(&bytes, b"POST /voice ", line.as_bytes());
+            Case::new(target, sent, Open(&[403]))
+        })
+        .collect();
+    stage::play("paths", stage::ROUTES, &cases);
+}
+
+/// An exact route is its owner's word, byte for byte; a sole guarded `/*` has no other to be
+/// mistaken for. Both forward the target as it was signed.
+#[test]
+fn signed_paths_where_no_other_is_meant() {
+    let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
+        .iter()
+        .map(|target| Case::new(target, Message::get(target).signed().bytes(), Open(&[200])))
+        .collect();
+    stage::play("paths", "[limits]\nhead_timeout = \"1s\"", &cases);
+}
