@@ -10,6 +10,7 @@ mod hosts;
 mod limits;
 mod oracle;
 mod paths;
+mod promises;
 mod request_line;
 mod signatures;
 mod smuggling;

@@ -1,0 +1,60 @@
+//! `SECURITY.md` names a test for all that it says holds. Those tests have to exist.
+
+use std::{fs, path::Path};
+
+/// `room::name` in backticks, as `cargo test` prints it.
+fn named(text: &str) -> Vec<(String, String)> {
+    let words = text.split('`').skip(1).step_by(2).filter(|word| !word.contains([' ', '/', '.']));
+    let paths = words.filter_map(|word| word.rsplit_once("::"));
+    paths
+        .map(|(module, name)| {
+            let file = module.rsplit("::").next().unwrap_or_default();
+            (file.to_owned(), name.to_owned())
+        })
+        .collect()
+}
+
+/// Every `fn` below a folder, by its file's name.
+fn functions(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let name =
+                    line.trim_start().strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+                found.extend(name.map(|name| (file.clone(), name.to_owned())));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    functions(&root.join("src"), &mut found);
+    functions(&root.join("tests"), &mut found);
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let named = named(&text);
+    assert!(named.len() > 50, "only {} are named", named.len());
+    let missing: Vec<_> = named.iter().filter(|test| !found.contains(test)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A line of a table that says what holds has to say by which test.
+#[test]
+fn every_promise_names_its_test() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md");
+    let text = fs::read_to_string(path).unwrap();
+    let tables = text.split("## What holds, and by what").nth(1).unwrap();
+    let tables = tables.split("## What does not hold").next().unwrap();
+    let rows =
+        tables.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what holds"));
+    for row in rows.filter(|row| !row.starts_with("| ---")) {
+        let tests = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        assert!(tests.contains("::") || tests.contains("by construction"), "{row}");
+    }
+}
