@@ -2,7 +2,7 @@
 
 use std::{fmt, io, ops::Range, path::PathBuf};
 
-use super::{listen::ListenFault, raw::Place};
+use super::{listen::ListenFault, raw::Place, tls::TlsFault};
 use crate::routes::{PatternFault, UpstreamFault};
 use crate::signature::OriginFault;
 
@@ -53,9 +53,9 @@ pub enum FaultKind {
     /// A certificate without its key, or the other way round.
     #[error("cert and key belong together")]
     HalfCertificate,
-    /// A certificate, key or root that is not there.
-    #[error("the file {0} cannot be read: {1}")]
-    Certificate(PathBuf, io::Error),
+    /// A certificate, key or root that is of no use.
+    #[error("{0}")]
+    Tls(TlsFault),
     /// A bound on what is not looked at.
     #[error("replay_retries counts within a replay_window, and there is none")]
     RetriesWithoutWindow,
@@ -143,6 +143,7 @@ impl FaultKind {
             }
             Self::PlainUrl => "write https://, here and at Twilio; or drop [tls]",
             Self::HalfCertificate => "add the other one, or drop both",
+            Self::Tls(fault) => fault.cure(),
             Self::RetriesWithoutWindow => "write replay_window = \"1m\", or drop replay_retries",
             Self::Twice => "keep one of the two",
             Self::NoToken => {
@@ -157,9 +158,7 @@ impl FaultKind {
             Self::Env(..) => "export it before the start, or pass it to the container",
             Self::File(..) => "create it with the token as its only line, readable by this user",
             Self::Credential(..) => "add LoadCredential=NAME:PATH to the systemd unit",
-            Self::Accounts(..) | Self::Certificate(..) => {
-                "correct the path, and let this user read the file"
-            }
+            Self::Accounts(..) => "correct the path, and let this user read the file",
             Self::NoAccount => "write one line per account: AC… = \"TOKEN\"; or drop accounts_file",
             Self::BoundAlready => "write the token alone; SharedKeys belong into auth_tokens",
             Self::HalfSharedKey => {

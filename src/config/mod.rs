@@ -21,7 +21,7 @@ pub use fault::{Fault, FaultKind, Faults};
 pub use listen::{Listen, ListenFault};
 pub use raw::RawConfig;
 pub use secret::Secret;
-pub use tls::{Identity, Tls, UpstreamTls};
+pub use tls::{Tls, TlsFault, Validity};
 pub use warning::{Warning, WarningKind};
 
 use crate::routes::{Limits, Table};
@@ -36,8 +36,8 @@ pub struct Config {
     pub admin: Option<Listen>,
     /// TLS on the listeners, if they speak it.
     pub tls: Option<Tls>,
-    /// TLS towards https upstreams.
-    pub upstream_tls: UpstreamTls,
+    /// How long the certificate is good that https upstreams are shown, if there is one.
+    pub client_certificate: Option<Validity>,
     /// Whether HTTP/2 is taken without TLS too.
     pub http2_cleartext: bool,
     /// The routes.

@@ -4,6 +4,7 @@ mod accounts;
 mod keys;
 mod limits;
 mod sockets;
+mod tls;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use super::{
     fault::{Fault, FaultKind, Faults, position},
     raw::{At, Place, RawAccess, RawConfig, RawForwarded, RawRoute},
 };
-use crate::routes::{Access, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
+use crate::routes::{Access, ClientTls, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
 use crate::signature::{Keyring, Origin, Scheme};
 
 /// Longest body of a request, in bytes, when nothing is said.
@@ -28,7 +29,8 @@ pub(super) fn refine(
     let listen = refiner.listen();
     let admin = refiner.admin();
     let tls = refiner.tls();
-    let upstream_tls = refiner.upstream_tls();
+    let (client_tls, client_certificate) = refiner.client_tls().unzip();
+    refiner.client_tls = client_tls;
     let statuses = refiner.statuses(None);
     let routes = refiner.routes();
     let limits = refiner.limits(&routes);
@@ -39,7 +41,7 @@ pub(super) fn refine(
         listen,
         admin,
         tls,
-        upstream_tls,
+        client_certificate: client_certificate.flatten(),
         http2_cleartext: raw.http2_cleartext.unwrap_or(false),
         table: Table::new(routes, statuses),
         limits,
@@ -59,12 +61,14 @@ struct Refiner<'a> {
     /// The files read so far.
     watched: Vec<PathBuf>,
     warnings: Vec<Warning>,
+    /// For https upstreams.
+    client_tls: Option<ClientTls>,
 }
 
 impl<'a> Refiner<'a> {
     fn new(raw: &'a RawConfig, sheet: Sheet<'a>, tokens: &'static str) -> Self {
         let (faults, watched, warnings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { raw, sheet, tokens, faults, elsewhere: None, watched, warnings }
+        Self { raw, sheet, tokens, faults, elsewhere: None, watched, warnings, client_tls: None }
     }
 }
 
@@ -216,7 +220,7 @@ impl Refiner<'_> {
                 let parsed = Upstream::parse(&url.value);
                 let http2 = at.value.upstream_http2.or(raw.upstream_http2).unwrap_or(false);
                 let upstream = self.noted(&url.place, "upstream", parsed, FaultKind::Upstream)?;
-                Some(upstream.with_http2(http2))
+                Some(upstream.with_http2(http2).with_tls(self.client_tls.as_ref()))
             }
             None => {
                 self.fault(&at.place, "upstream", FaultKind::Missing);

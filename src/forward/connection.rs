@@ -2,11 +2,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    io,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,13 +15,12 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep, timeout},
-};
 
-use super::Failure;
-use crate::routes::{Address, Limits, Upstream};
+use super::{
+    Failure,
+    socket::{self, Protocol, Socket},
+};
+use crate::routes::{Limits, Upstream};
 
 /// The body that was judged, whole.
 pub(super) type Outgoing = Full<Bytes>;
@@ -33,7 +30,7 @@ pub(super) type Outgoing = Full<Bytes>;
 pub(super) struct Connection {
     upstream: Arc<Upstream>,
     sender: SendRequest<Outgoing>,
-    driver: http1::Connection<TokioIo<TcpStream>, Outgoing>,
+    driver: http1::Connection<TokioIo<Socket>, Outgoing>,
     open: bool,
 }
 
@@ -84,15 +81,14 @@ impl Connection {
     }
 }
 
-/// Connects, and once more while the upstream refuses and the moment allowed for it lasts: an app
-/// that restarts costs latency and not a webhook. Nothing has been sent yet, so this is safe.
+/// A new connection. Nothing has been sent yet.
 pub(super) async fn connect(
     upstream: &Arc<Upstream>,
     limits: &Limits,
 ) -> Result<Box<Connection>, Failure> {
-    let stream = open(upstream, limits).await?;
+    let socket = socket::open(upstream, Protocol::Http1, limits).await?;
     let (sender, driver) =
-        builder().handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Failed)?;
+        builder().handshake(TokioIo::new(socket)).await.map_err(|_| Failure::Failed)?;
     Ok(Box::new(Connection { upstream: Arc::clone(upstream), sender, driver, open: true }))
 }
 
@@ -105,37 +101,3 @@ pub(super) fn builder() -> http1::Builder {
 
 /// What an answer's head may take, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
-
-/// Opens the socket.
-pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<TcpStream, Failure> {
-    let patience = Instant::now().checked_add(limits.connect_retry);
-    let mut pause = Duration::from_millis(20);
-    loop {
-        let failed = match timeout(limits.connect_timeout, dial(upstream)).await {
-            Ok(Ok(stream)) => return no_delay(stream),
-            Ok(Err(error)) => error,
-            Err(_) => io::ErrorKind::TimedOut.into(),
-        };
-        tracing::debug!(%upstream, error = %failed, "cannot connect");
-        let again = Instant::now().checked_add(pause);
-        if again >= patience {
-            return Err(Failure::Unreachable);
-        }
-        sleep(pause).await;
-        pause = pause.saturating_mul(2);
-    }
-}
-
-async fn dial(upstream: &Upstream) -> io::Result<TcpStream> {
-    match upstream.address() {
-        Address::Host { host, port } if !upstream.is_https() => {
-            TcpStream::connect((&**host, *port)).await
-        }
-        Address::Host { .. } | Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-    }
-}
-
-fn no_delay(stream: TcpStream) -> Result<TcpStream, Failure> {
-    stream.set_nodelay(true).map_err(|_| Failure::Failed)?;
-    Ok(stream)
-}

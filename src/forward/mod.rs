@@ -6,8 +6,10 @@
 mod connection;
 mod failure;
 mod headers;
+mod multiplexed;
 mod pool;
 mod relayed;
+mod socket;
 mod tunnel;
 
 use std::{net::IpAddr, sync::Arc};
@@ -22,17 +24,19 @@ pub use relayed::Relayed;
 use crate::gate::Admitted;
 use crate::routes::{Limits, Upstream};
 use connection::{Attempt, Connection, Outgoing};
+use multiplexed::Multiplexed;
 use pool::Pool;
 
 /// Sends what was admitted to its upstream. One per worker, with the worker's own connections.
 #[derive(Debug)]
 pub struct Forwarder {
     pool: Arc<Pool>,
+    multiplexed: Arc<Multiplexed>,
 }
 
 impl Default for Forwarder {
     fn default() -> Self {
-        Self { pool: Pool::start() }
+        Self { pool: Pool::start(), multiplexed: Multiplexed::start() }
     }
 }
 
@@ -76,6 +80,10 @@ impl Forwarder {
         upstream: &Arc<Upstream>,
         limits: &Limits,
     ) -> Result<Response<Relayed>, Failure> {
+        if upstream.is_http2() {
+            let response = self.multiplexed.send(request, upstream, limits).await?;
+            return Ok(response.map(|body| Relayed::shared(body, limits)));
+        }
         while let Some(mut idle) = self.pool.take(upstream) {
             match idle.send(request).await {
                 Attempt::Answered(response) => return self.relay(response, idle, limits),

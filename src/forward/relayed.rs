@@ -26,12 +26,17 @@ pub struct Relayed {
 }
 
 struct Link {
-    connection: Box<Connection>,
-    keep: Keep,
-    pool: Arc<Pool>,
+    /// A connection of its own; one that is shared is driven elsewhere.
+    own: Option<Own>,
     pause: Duration,
     silence: Option<Pin<Box<Sleep>>>,
     ended: bool,
+}
+
+struct Own {
+    connection: Box<Connection>,
+    keep: Keep,
+    pool: Arc<Pool>,
 }
 
 impl Relayed {
@@ -42,9 +47,17 @@ impl Relayed {
         pool: Arc<Pool>,
         limits: &Limits,
     ) -> Self {
+        Self::linked(body, Some(Own { connection, keep, pool }), limits)
+    }
+
+    /// A body over a connection that others use too.
+    pub(super) fn shared(body: Incoming, limits: &Limits) -> Self {
+        Self::linked(body, None, limits)
+    }
+
+    fn linked(body: Incoming, own: Option<Own>, limits: &Limits) -> Self {
         let ended = body.is_end_stream();
-        let pause = limits.response_idle_timeout;
-        let link = Link { connection, keep, pool, pause, silence: None, ended };
+        let link = Link { own, pause: limits.response_idle_timeout, silence: None, ended };
         Self { body: Some(body), link: Some(link) }
     }
 
@@ -85,8 +98,8 @@ impl Body for Relayed {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Some(link) = &mut this.link {
-            let _at_end = link.connection.drive(cx); // what it read is in the body by now
+        if let Some(Link { own: Some(own), .. }) = &mut this.link {
+            let _at_end = own.connection.drive(cx); // what it read is in the body by now
         }
         let frame = Pin::new(body).poll_frame(cx).map_err(io::Error::other);
         match (&frame, &mut this.link) {
@@ -115,11 +128,11 @@ impl Body for Relayed {
 impl Drop for Relayed {
     fn drop(&mut self) {
         let over = self.is_end_stream();
-        if let Some(link) = self.link.take()
-            && (link.ended || over)
+        if let Some(Link { own: Some(own), ended, .. }) = self.link.take()
+            && (ended || over)
         {
             self.body = None;
-            link.pool.put(link.connection, link.keep);
+            own.pool.put(own.connection, own.keep);
         }
     }
 }

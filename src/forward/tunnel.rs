@@ -15,7 +15,8 @@ use tokio::{
 
 use super::{
     Failure, Relayed,
-    connection::{Outgoing, builder, open},
+    connection::{Outgoing, builder},
+    socket::{self, Protocol},
 };
 use crate::routes::{Limits, Upstream};
 
@@ -30,7 +31,7 @@ pub(super) async fn open_tunnel(
     upstream: &Upstream,
     limits: &Limits,
 ) -> Result<Response<Relayed>, Failure> {
-    let stream = open(upstream, limits).await?;
+    let stream = socket::open(upstream, Protocol::Http1, limits).await?;
     let (mut sender, driver) =
         builder().handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Failed)?;
     tokio::spawn(driver.with_upgrades());

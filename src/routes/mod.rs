@@ -6,6 +6,7 @@ mod host;
 mod limits;
 mod path;
 mod table;
+mod tls;
 mod upstream;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use host::Hosts;
 pub use limits::Limits;
 pub use table::Table;
+pub use tls::ClientTls;
 pub use upstream::{Address, SocketFault, Upstream, UpstreamFault, socket_path};
 
 use crate::signature::{Keyring, Origin};

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::ClientTls;
 use crate::signature::{OriginFault, split_port};
 
 /// The app: where to connect, and in which way. The request itself is not changed by it, `Host`
@@ -14,6 +15,7 @@ pub struct Upstream {
     address: Address,
     https: bool,
     http2: bool,
+    tls: Option<ClientTls>,
 }
 
 /// Where to connect.
@@ -76,7 +78,7 @@ impl Upstream {
     pub fn parse(text: &str) -> Result<Self, UpstreamFault> {
         if let Some(path) = text.strip_prefix("unix:") {
             let address = Address::Unix(socket_path(path)?);
-            return Ok(Self { address, https: false, http2: false });
+            return Ok(Self { address, https: false, http2: false, tls: None });
         }
         let (https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
             (Some(rest), _) => (false, rest),
@@ -91,13 +93,20 @@ impl Upstream {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let host = bare.unwrap_or(host).into();
         let port = port.unwrap_or(if https { 443 } else { 80 });
-        Ok(Self { address: Address::Host { host, port }, https, http2: false })
+        Ok(Self { address: Address::Host { host, port }, https, http2: false, tls: None })
     }
 
     /// The same, spoken to in HTTP/2 or not.
     #[must_use]
     pub fn with_http2(self, http2: bool) -> Self {
         Self { http2, ..self }
+    }
+
+    /// The same, shaken hands with so if it is https.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<&ClientTls>) -> Self {
+        let tls = tls.filter(|_| self.https).cloned();
+        Self { tls, ..self }
     }
 
     /// Where to connect.
@@ -110,6 +119,12 @@ impl Upstream {
     #[must_use]
     pub const fn is_https(&self) -> bool {
         self.https
+    }
+
+    /// How it is shaken hands with; every https upstream of a configuration has it.
+    #[must_use]
+    pub const fn tls(&self) -> Option<&ClientTls> {
+        self.tls.as_ref()
     }
 
     /// Whether in HTTP/2, which over cleartext it must know beforehand.

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::gate::{Folder, Said, check, run};
+use crate::support::{
+    gate::{Folder, Said, check, run},
+    tls::{Authority, Pair},
+};
 
 fn files(kind: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(kind);
@@ -161,4 +164,66 @@ fn the_schema_knows_every_key_that_valid_files_use() {
             assert!(schema["properties"][key].is_object(), "{key} of {}", file.display());
         }
     }
+}
+
+/// What `check` says of a file with these lines at its end, the pair `gate.pem` and `gate.key` beside
+/// it.
+fn check_tls(pair: &Pair, lines: &str) -> Said {
+    let folder = Folder::new();
+    pair.write(&folder, "gate");
+    folder.write("empty.pem", "");
+    let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
+        auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }]\n";
+    check(&folder.write("gatekeeper.toml", &format!("{config}{lines}")))
+}
+
+#[test]
+fn a_certificate_and_its_key_are_looked_into() {
+    let authority = Authority::new();
+    let pair = authority.issue("h.example", 2099);
+    let mut mixed = authority.issue("h.example", 2099);
+    mixed.key = authority.issue("h.example", 2099).key;
+    let right = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
+    let said = check_tls(&pair, &format!("{right}client_ca = \"gate.pem\"\n"));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(!said.all().contains("the certificate expire"), "{said:?}");
+    for (pair, lines, fault) in [
+        (&mixed, right, ":6:7: tls.key: the private key in "),
+        (
+            &pair,
+            "[tls]\ncert = \"gate.key\"\nkey = \"gate.key\"\n",
+            ":5:8: tls.cert: there is no certificate in ",
+        ),
+        (
+            &pair,
+            "[tls]\ncert = \"gate.pem\"\nkey = \"gate.pem\"\n",
+            ":6:7: tls.key: there is no private key in ",
+        ),
+        (&pair, "[tls]\ncert = \"no.pem\"\nkey = \"gate.key\"\n", ":5:8: tls.cert: the file "),
+        (
+            &pair,
+            &format!("{right}client_ca = \"empty.pem\"\n"),
+            ":7:13: tls.client_ca: there is no certificate in ",
+        ),
+        (
+            &mixed,
+            "[upstream_tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n",
+            ":6:7: upstream_tls.key: the private key in ",
+        ),
+    ] {
+        let said = check_tls(pair, lines);
+        assert_eq!(said.code, Some(78), "{lines} {said:?}");
+        assert!(said.all().contains(fault), "{fault} {said:?}");
+        assert!(!said.all().contains(&pair.key[40..80]), "the key is shown: {said:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_expires_is_warned_of() {
+    let authority = Authority::new();
+    let lines = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
+    let said = check_tls(&authority.issue("h.example", 2020), lines);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let warning = ":5:8: the certificate expired on 2020-01-01T00:00:00Z";
+    assert!(said.all().contains(warning), "{said:?}");
 }

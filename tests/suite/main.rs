@@ -17,4 +17,5 @@ mod hostile;
 mod properties;
 mod rooms;
 mod support;
+mod upstreams;
 mod vectors;

@@ -85,6 +85,19 @@ fn no_input_can_panic() {
     }
 }
 
+/// One TLS provider, and no library in another language beside it.
+#[test]
+fn there_is_one_tls_library() {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let lock: toml::Table = toml::from_str(&fs::read_to_string(lock).unwrap()).unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let names: Vec<_> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    assert!(names.contains(&"ring") && names.contains(&"rustls"), "{names:?}");
+    for banned in ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "boring"] {
+        assert!(!names.contains(&banned), "{banned}");
+    }
+}
+
 #[test]
 fn tests_comments_and_texts_are_no_code() {
     let text = "use a::b; // crate::c\nlet s = \"crate::d\\\" crate::e\"; let q = '\"';\n\

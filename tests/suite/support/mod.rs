@@ -2,8 +2,10 @@
 
 pub(crate) mod client;
 pub(crate) mod gate;
+pub(crate) mod http2;
 pub(crate) mod message;
 pub(crate) mod signer;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::time::Duration;

@@ -1,0 +1,183 @@
+//! Certificates made for a test, and relays that put TLS or a Unix socket between two who speak
+//! plain TCP.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer},
+    server::WebPkiClientVerifier,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, copy_bidirectional},
+    net::{TcpStream, UnixListener},
+    runtime::Builder,
+    sync::oneshot,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::gate::Folder;
+
+/// A certificate authority of a test's own, with a folder for what it issues.
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) folder: Folder,
+}
+
+/// A certificate and its key.
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+    chain: Vec<CertificateDer<'static>>,
+    private: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { issuer, folder: Folder::new() }
+    }
+
+    /// `ca.pem`, for whoever shall trust it.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder.write("ca.pem", &self.issuer.pem())
+    }
+
+    /// A certificate for this name, good until a year from 1970.
+    pub(crate) fn issue(&self, name: &str, until: i32) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        Pair {
+            cert: cert.pem(),
+            chain: vec![cert.der().clone()],
+            private: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        Arc::new(roots)
+    }
+
+    /// A server that shows this certificate, asks for one of this authority or not, and speaks
+    /// these protocols.
+    pub(crate) fn server(&self, pair: &Pair, asks: bool, alpn: &[&str]) -> ServerConfig {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = if asks {
+            let verifier = WebPkiClientVerifier::builder_with_provider(self.roots(), provider());
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let chosen = builder.with_single_cert(pair.chain.clone(), pair.private.clone_key());
+        let mut config = chosen.unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    }
+}
+
+impl Pair {
+    /// `NAME.pem` and `NAME.key` in a folder.
+    pub(crate) fn write(&self, folder: &Folder, name: &str) {
+        folder.write(&format!("{name}.pem"), &self.cert);
+        folder.write(&format!("{name}.key"), &self.key);
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Ends, with all that it relays, when it is dropped.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    _runtime: Background,
+}
+
+/// Tasks that end when it is dropped.
+pub(crate) struct Background(Option<oneshot::Sender<()>>);
+
+impl Background {
+    pub(crate) fn run(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        let (end, ended) = oneshot::channel();
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.spawn(future);
+            let _dropped = runtime.block_on(ended);
+        });
+        Self(Some(end))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Relay {
+    /// Takes TLS and passes on what is in it.
+    pub(crate) fn from_tls(config: ServerConfig, to: SocketAddr) -> Self {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::between(move |stream| {
+            let acceptor = acceptor.clone();
+            async move { join(acceptor.accept(stream).await?, TcpStream::connect(to).await?).await }
+        })
+    }
+
+    fn between<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let background = Background::run(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        Self { address, _runtime: background }
+    }
+}
+
+/// Takes connections at a Unix socket and passes them on.
+pub(crate) fn from_unix(path: &Path, to: SocketAddr) -> Background {
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    Background::run(async move {
+        let listener = UnixListener::from_std(listener).unwrap();
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move { join(stream, TcpStream::connect(to).await?).await });
+        }
+    })
+}
+
+async fn join(
+    mut left: impl AsyncRead + AsyncWrite + Unpin,
+    mut right: impl AsyncRead + AsyncWrite + Unpin,
+) -> io::Result<()> {
+    copy_bidirectional(&mut left, &mut right).await.map(|_| ())
+}

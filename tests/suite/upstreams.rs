@@ -1,0 +1,179 @@
+//! The ways to an app other than plain TCP: TLS, a Unix socket, HTTP/2.
+
+use crate::support::{
+    TOKEN,
+    client::Response,
+    gate::Gate,
+    http2::Http2App,
+    message::Message,
+    tls::{Authority, Pair, Relay, from_unix},
+    upstream::{TWIML, Upstream},
+};
+
+fn start(url: &str, more: &str) -> Gate {
+    Gate::start(&format!(
+        "public_url = \"https://hooks.example.com\"\nupstream = \"{url}\"\n\
+         auth_tokens = [\"{TOKEN}\"]\n{more}\n"
+    ))
+}
+
+fn voice() -> Message {
+    Message::form("/voice?a=1", "To=%2B1&From=%2B2").field("X-Spelled", "so").signed()
+}
+
+fn assert_answered(response: &Response) {
+    assert_eq!((response.status, response.text()), (200, TWIML.to_owned()), "{response:?}");
+}
+
+/// A gate before an app behind TLS: with this certificate, asking for one or not.
+fn before_tls(
+    authority: &Authority,
+    pair: &Pair,
+    asks: bool,
+    more: &str,
+) -> (Upstream, Relay, Gate) {
+    let app = Upstream::start();
+    let relay = Relay::from_tls(authority.server(pair, asks, &["http/1.1"]), app.address());
+    let url = format!("https://localhost:{}", relay.address.port());
+    let gate = start(&url, more);
+    (app, relay, gate)
+}
+
+fn trusting(authority: &Authority) -> String {
+    format!("[upstream_tls]\nca = \"{}\"\n", authority.ca().display())
+}
+
+#[test]
+fn an_https_upstream_gets_the_same_bytes_and_keeps_its_connection() {
+    let authority = Authority::new();
+    let pair = authority.issue("localhost", 2099);
+    let (app, _relay, gate) = before_tls(&authority, &pair, false, &trusting(&authority));
+    for _ in 0..3 {
+        assert_answered(&gate.answer(&voice()));
+    }
+    let arrived = &app.requests()[0];
+    assert_eq!(arrived.line(), "POST /voice?a=1 HTTP/1.1");
+    assert_eq!(arrived.values("Host"), ["hooks.example.com"], "the name of the app is not told");
+    assert!(arrived.fields().contains(&("X-Spelled".into(), "so".into())));
+    assert_eq!(arrived.body, b"To=%2B1&From=%2B2");
+    assert!(app.connections() <= 2, "one per worker at most: {}", app.connections());
+}
+
+#[test]
+fn a_websocket_goes_through_tls_too() {
+    let authority = Authority::new();
+    let pair = authority.issue("localhost", 2099);
+    let (_app, _relay, gate) = before_tls(&authority, &pair, false, &trusting(&authority));
+    let mut client = gate.connect();
+    let handshake = Message::get("/media")
+        .field("Connection", "Upgrade")
+        .field("Upgrade", "websocket")
+        .field("Sec-WebSocket-Version", "13")
+        .field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .signed();
+    client.send(&handshake.bytes());
+    assert_eq!(client.response().status, 101);
+    client.send(b"hello");
+    assert_eq!(client.exactly(5).unwrap(), b"hello");
+}
+
+#[test]
+fn an_https_upstream_must_be_whom_its_name_promises() {
+    let authority = Authority::new();
+    let stranger = Authority::new();
+    let other_name = authority.issue("other.example.com", 2099);
+    let past = authority.issue("localhost", 2001);
+    let of_stranger = stranger.issue("localhost", 2099);
+    for (issuer, pair, why) in [
+        (&authority, &other_name, "another name"),
+        (&authority, &past, "expired"),
+        (&stranger, &of_stranger, "not trusted"),
+    ] {
+        let (app, _relay, gate) = before_tls(issuer, pair, false, &trusting(&authority));
+        assert_eq!(gate.answer(&voice()).status, 502, "{why}");
+        assert_eq!(gate.outcome().reason(), "upstream_unreachable", "{why}");
+        assert_eq!(app.bytes(), 0, "{why}");
+        assert!(gate.log().contains("TLS: "), "{why}: {}", gate.log());
+    }
+}
+
+#[test]
+fn an_upstream_that_asks_is_shown_the_client_certificate() {
+    let authority = Authority::new();
+    let pair = authority.issue("localhost", 2099);
+    authority.issue("gate.example.com", 2099).write(&authority.folder, "gate");
+    let folder = authority.folder.path().display();
+    let shown = format!("cert = \"{folder}/gate.pem\"\nkey = \"{folder}/gate.key\"\n");
+    let (_app, _relay, gate) =
+        before_tls(&authority, &pair, true, &(trusting(&authority) + &shown));
+    assert_answered(&gate.answer(&voice()));
+    let (app, _relay, gate) = before_tls(&authority, &pair, true, &trusting(&authority));
+    assert_eq!(gate.answer(&voice()).status, 502);
+    assert_eq!(app.bytes(), 0);
+}
+
+#[test]
+fn a_unix_socket_is_an_upstream() {
+    let authority = Authority::new();
+    let app = Upstream::start();
+    let path = authority.folder.path().join("app.sock");
+    let _relay = from_unix(&path, app.address());
+    let gate = start(&format!("unix:{}", path.display()), "");
+    assert_answered(&gate.answer(&voice()));
+    assert_eq!(app.only().values("Host"), ["hooks.example.com"]);
+}
+
+/// What an HTTP/2 app must see of [`voice`].
+fn assert_is_voice(app: &Http2App, scheme: &str) {
+    for (request, body) in app.requests() {
+        assert_eq!(request.method(), "POST");
+        assert_eq!(request.uri().to_string(), format!("{scheme}://hooks.example.com/voice?a=1"));
+        assert_eq!(request.headers()["x-spelled"], "so");
+        assert!(request.headers().contains_key("x-twilio-signature"));
+        assert!(!request.headers().contains_key("host"), "it is the authority");
+        assert_eq!(body, b"To=%2B1&From=%2B2");
+    }
+}
+
+#[test]
+fn http2_to_the_app_shares_one_connection() {
+    let app = Http2App::start();
+    let gate = start(&format!("http://{}", app.address), "upstream_http2 = true");
+    let mut clients: Vec<_> = (0..20).map(|_| gate.connect()).collect();
+    for client in &mut clients {
+        client.send(&voice().bytes());
+    }
+    for client in &mut clients {
+        assert_answered(&client.response());
+    }
+    assert_eq!(app.requests().len(), 20);
+    assert_is_voice(&app, "http");
+    let workers = std::thread::available_parallelism().unwrap().get();
+    assert!(app.connections() <= workers, "{} connections", app.connections());
+}
+
+#[test]
+fn an_http2_app_that_says_goodbye_loses_nothing() {
+    let app = Http2App::start();
+    let gate = start(&format!("http://{}", app.address), "upstream_http2 = true");
+    for _ in 0..20 {
+        assert_answered(&gate.answer(&voice()));
+        app.leave();
+    }
+    assert_eq!(app.requests().len(), 20, "each once");
+}
+
+#[test]
+fn http2_over_tls_asks_for_it_by_alpn() {
+    let authority = Authority::new();
+    let pair = authority.issue("localhost", 2099);
+    let app = Http2App::start();
+    let more = format!("upstream_http2 = true\n{}", trusting(&authority));
+    for (alpn, status) in [(&["h2"][..], 200), (&["http/1.1"], 502), (&[], 502)] {
+        let relay = Relay::from_tls(authority.server(&pair, false, alpn), app.address);
+        let gate = start(&format!("https://localhost:{}", relay.address.port()), &more);
+        assert_eq!(gate.answer(&voice()).status, status, "{alpn:?}");
+    }
+    assert_eq!(app.requests().len(), 1);
+    assert_is_voice(&app, "https");
+}
