@@ -14,13 +14,14 @@ function call({ path, headers, protocols, send }) {
     });
     const wanted = send.filter(([kind]) => kind !== "close").length;
     const isDone = () => got.messages.length === wanted && send.every(([kind]) => kind !== "close");
-    peer.on("unexpected-response", (request, response) => {
+    peer.on("unexpected-response", (_, response) => {
+      const { socket } = response;
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("end", () => {
         const body = Buffer.concat(chunks).toString();
         resolve({ status: response.statusCode, headers: response.headers, body });
-        request.destroy();
+        socket.destroy();
       });
     });
     peer.on("open", () => {
