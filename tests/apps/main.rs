@@ -27,6 +27,11 @@ fn websockets_pass() {
     pytest("test_websockets.py");
 }
 
+#[test]
+fn proxies_in_front_change_nothing() {
+    pytest("test_proxies.py");
+}
+
 /// Runs one file of tests.
 fn pytest(file: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");
