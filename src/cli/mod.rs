@@ -1,7 +1,9 @@
 //! The commands. Sole user of clap; with `config/secret`, sole reader of the environment.
 
 mod check;
+mod connect;
 mod demo;
+mod health;
 mod print;
 mod run;
 mod send;
@@ -42,6 +44,8 @@ enum Command {
     Sign(sign::SignArgs),
     /// Sign a request and really send it
     Send(send::SendArgs),
+    /// Ask the admin listener whether the gate is ready: exit 0 or 1
+    Health(health::HealthArgs),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Print completions for a shell
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args.sources()),
         Command::Sign(args) => sign::sign(args),
         Command::Send(args) => send::send(args),
+        Command::Health(args) => health::health(args),
         Command::Schema => print::schema(&schemars::schema_for!(RawConfig)),
         Command::Completions { shell } => print::completions(&mut Cli::command(), *shell),
         Command::Man { folder } => print::man(Cli::command(), folder),

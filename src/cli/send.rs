@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -10,14 +10,15 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
-    Failed, print,
+    Failed,
+    connect::{Destination, connect},
+    print,
     sign::{from_data, key_from_env},
     webhook::{Webhook, encode_form},
 };
-use crate::signature::{Key, split_port};
 
 /// Twilio's own patience with a webhook.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
@@ -32,6 +33,9 @@ pub(super) struct SendArgs {
     /// Connect here instead of to the URL's host, as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     to: Option<String>,
+    /// Trust these roots, in PEM, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -52,41 +56,30 @@ pub(super) fn send(args: &SendArgs) -> Result<ExitCode, Failed> {
         None => from_data(&args.url, &args.data)?,
     };
     let key = key_from_env()?;
-    let address = address(args.to.as_deref().unwrap_or(&args.url))?;
+    let destination = Destination::of(&args.url, args.to.as_deref(), args.cacert.as_deref())?;
     let began = Instant::now();
-    let answer = exchange(&webhook, Some(&key), &address)?;
+    let request = webhook.bytes(Some(&webhook.signature(&key)));
+    let answer = converse(&request, destination.connect()?)?;
     print::line(String::from_utf8_lossy(&answer).trim_end())?;
     print::error(&format!("answered in {} ms", began.elapsed().as_millis()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sends one request, signed if there is a key, and reads the whole answer.
-pub(super) fn exchange(webhook: &Webhook, key: Option<&Key>, address: &str) -> io::Result<Vec<u8>> {
-    let signature = key.map(|key| webhook.signature(key));
-    raw_exchange(&webhook.bytes(signature.as_deref()), address)
-}
-
 /// Sends these bytes and reads to the end of the connection.
 pub(super) fn raw_exchange(request: &[u8], address: &str) -> io::Result<Vec<u8>> {
-    let resolved = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-    let mut stream = TcpStream::connect_timeout(&resolved, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer)
+    converse(request, connect(address)?)
 }
 
-/// `host:port` of an http URL.
-fn address(url: &str) -> Result<String, Failed> {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return Err(Failed::Usage(
-            "only http:// can be connected to; for an https URL name the gate with --to http://127.0.0.1:8080",
-        ));
-    };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let (host, port) = split_port(authority).map_err(|_| Failed::Usage("this URL has no host"))?;
-    Ok(format!("{host}:{}", port.unwrap_or(80)))
+/// Some ends close without TLS's goodbye; what came before is the answer all the same.
+fn converse(request: &[u8], mut line: impl Read + Write) -> io::Result<Vec<u8>> {
+    line.write_all(request)?;
+    let mut answer = Vec::new();
+    match line.read_to_end(&mut answer) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || answer.is_empty() => {
+            Err(error)
+        }
+        _ => Ok(answer),
+    }
 }
 
 const ACCOUNT: (&str, &str) = ("AccountSid", "AC00000000000000000000000000000000");

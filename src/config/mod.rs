@@ -21,7 +21,7 @@ pub use fault::{Fault, FaultKind, Faults};
 pub use listen::{Listen, ListenFault};
 pub use raw::RawConfig;
 pub use secret::Secret;
-pub use tls::{Tls, TlsFault, Validity};
+pub use tls::{Tls, TlsFault, Validity, client};
 pub use warning::{Warning, WarningKind};
 
 use crate::routes::{Limits, Table};
@@ -96,6 +96,17 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
     let mut config = parse_with(sources, Sheet { name: &name, text: &text, folder })?;
     config.watched.insert(0, path.clone());
     Ok(config)
+}
+
+/// Where a file puts the admin listener, whatever else in it is wrong or missing.
+///
+/// # Errors
+/// When the file cannot be read, or what it says is no place to listen.
+pub fn admin_of(file: &Path) -> io::Result<Option<Listen>> {
+    let text = read_text(file)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+    let listen = read::admin_listen(&text);
+    listen.map(|listen| Listen::parse(&listen).map_err(io::Error::other)).transpose()
 }
 
 /// The same, from text: relative paths in it start at `folder`.

@@ -25,6 +25,13 @@ pub(super) fn read(text: &str) -> (RawConfig, Vec<Fault>) {
     read_table(table)
 }
 
+/// `listen` of `[admin]`, from a text that may be full of faults.
+pub(super) fn admin_listen(text: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let admin = table.get_ref().get("admin")?.get_ref().as_table()?;
+    admin.get("listen")?.get_ref().as_str().map(str::to_owned)
+}
+
 /// serde stops at the first fault. So what it stopped at is noted, taken out, and the rest read
 /// again.
 fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {

@@ -26,6 +26,8 @@ use x509_cert::{
 };
 use zeroize::Zeroizing;
 
+use crate::routes::ClientTls;
+
 /// A listener's TLS.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -162,7 +164,7 @@ pub(super) fn listener(
 }
 
 /// What an https:// upstream is checked with, and what is shown to it where it asks.
-pub(super) fn client(
+pub(super) fn upstream(
     roots: RootCertStore,
     identity: Option<Identity>,
 ) -> Result<ClientConfig, TlsFault> {
@@ -174,6 +176,15 @@ pub(super) fn client(
         None => builder.with_no_client_auth(),
         Some(own) => builder.with_client_cert_resolver(own.shown),
     })
+}
+
+/// What a client of ours trusts: these roots, or the system's.
+///
+/// # Errors
+/// [`TlsFault`].
+pub fn client(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
+    let roots = roots.map_or_else(system_roots, roots_of)?;
+    upstream(roots, None).map(|config| Arc::clone(ClientTls::new(config).http1()))
 }
 
 /// ring. There is no process-wide provider to fall back on, and none is wanted.
@@ -278,7 +289,7 @@ mod tests {
             "2040-02-03T00:00:00Z"
         );
         listener(identity(), Some(roots_of(&cert).unwrap())).unwrap();
-        client(roots_of(&cert).unwrap(), Some(identity())).unwrap();
+        upstream(roots_of(&cert).unwrap(), Some(identity())).unwrap();
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod answers;
+mod commands;
 mod configuration;
 mod forwarding;
 mod hostile;

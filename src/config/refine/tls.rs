@@ -57,7 +57,7 @@ impl<'a> Refiner<'a> {
             return None;
         }
         let validity = shown.as_ref().map(|shown| shown.validity);
-        let made = tls::client(roots?, shown);
+        let made = tls::upstream(roots?, shown);
         let made = self.noted(place, "upstream_tls", made, FaultKind::Tls)?;
         Some((ClientTls::new(made), validity))
     }

@@ -72,6 +72,10 @@ impl Gate {
         Self::start(&guarded(upstream, more))
     }
 
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
     }
