@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# From a fresh Debian to a guarded app: package, unit, signed 200, unsigned 418, the token changed
+# without a restart, the port held by the socket unit, the package removed. A real systemd runs it
+# all, as the first process of a container.
+source "$(dirname "$0")/common.sh"
+
+command -v cargo-deb >/dev/null || cargo install -q --locked --debug --no-default-features --features gzip cargo-deb@3.8.0
+say "the package"
+bash deploy/package.sh
+package=$(ls -t target/debian/gatekeeper_*.deb | head -1)
+dpkg-deb --info "$package" | sed -n '/Package/,$p'
+
+source "$test_folder/daemon.sh"
+say "a fresh Debian with systemd"
+debian_root "$work/debian"
+# The app of this test is in Python; the gate's own needs come with its package.
+chroot "$work/debian" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+    --no-install-recommends systemd systemd-sysv python3 man-db' >"$work/apt.log" 2>&1 ||
+    { tail -20 "$work/apt.log" >&2; exit 1; }
+tar -C "$work/debian" -c . | docker import - fresh-debian >/dev/null
+mine=(walk)
+# What systemd wants of a container: to mount, and to see its services' processes.
+docker run -d --name walk --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined \
+    --security-opt apparmor=unconfined --cgroupns private --tmpfs /run --tmpfs /run/lock --tmpfs /tmp \
+    -e container=docker -v "$test_folder:/test:ro" -v "$root/target/debian:/packages:ro" \
+    fresh-debian sh -c 'mount --make-rshared / && exec /sbin/init' >/dev/null
+inside() { docker exec walk "$@"; }
+booted() { inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; }
+until_true 30 booted
+
+inside bash -euo pipefail /test/walk_inside.sh "/packages/$(basename "$package")" ||
+    { inside journalctl --no-pager -n 60 >&2; exit 1; }
+say "walk: all passed"
