@@ -32,8 +32,10 @@ const PUBLIC_URL: &str = "https://hooks.example.com";
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failed> {
     let hotline = Hotline::open()?;
     let stage = Stage::new(token()?, token()?)?;
-    let server =
-        server::start(config::parse(&configuration(&hotline, &stage), "demo", Path::new("."))?)?;
+    let server = server::start(
+        config::parse(&configuration(&hotline, &stage), "demo", Path::new("."))?,
+        None,
+    )?;
     let gate = server
         .addresses
         .first()

@@ -2,14 +2,16 @@
 
 use std::{
     io::{self, IsTerminal},
-    process::ExitCode,
+    process::{self, ExitCode},
+    thread,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::Failed;
+use super::{FAILURE, Failed};
 use crate::config::{self, Sources};
+use crate::observe::{Look, Sink};
 use crate::server::{self, Server};
 
 pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failed> {
@@ -19,14 +21,24 @@ pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failed> {
         ));
     }
     let config = config::load(sources)?;
-    start_log();
+    let sink = start_log()?;
+    let served = serve(config, &sink);
+    sink.flush();
+    served
+}
+
+fn serve(config: config::Config, sink: &Sink) -> Result<ExitCode, Failed> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let server = server::start(config)?;
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    let server = server::start(config, Some(sink.clone()))?;
     announce(&server);
     wait_for_signal()?;
     tracing::info!("stopping");
+    end_at_next_signal(sink.clone())?;
     server.stop();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -39,18 +51,35 @@ fn announce(server: &Server) {
 }
 
 /// Lines for people on a terminal, JSON elsewhere; `GATEKEEPER_LOG` filters (`info` by default).
-fn start_log() {
+fn start_log() -> io::Result<Sink> {
     let filter =
         EnvFilter::try_from_env("GATEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = io::stderr().is_terminal();
+    let look = if terminal { Look::Terminal { colour: true } } else { Look::Json };
+    let sink = Sink::start(look)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_writer(io::stderr);
-    if io::stderr().is_terminal() {
+        .with_ansi(terminal)
+        .with_writer(sink.clone());
+    if terminal {
         log.init();
     } else {
         log.json().flatten_event(true).init();
     }
+    Ok(sink)
+}
+
+/// Whoever asks twice does not want to wait.
+fn end_at_next_signal(sink: Sink) -> io::Result<()> {
+    let wait = move || {
+        if wait_for_signal().is_ok() {
+            tracing::warn!("told twice to stop: stopping at once");
+            sink.flush();
+            process::exit(FAILURE.into());
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }
 
 pub(super) fn wait_for_signal() -> io::Result<()> {

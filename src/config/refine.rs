@@ -168,6 +168,7 @@ impl Refiner<'_> {
         let hosts = origin.as_ref().map(|origin| self.hosts(raw, origin));
         let append = raw.forwarded_headers.or(self.raw.forwarded_headers).unwrap_or_default();
         Some(Route {
+            number: 0, // the table counts
             path: path?,
             methods,
             access: access?,

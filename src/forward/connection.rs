@@ -76,6 +76,13 @@ impl Connection {
         self.drive(&mut Context::from_waker(Waker::noop())).is_pending() && self.sender.is_ready()
     }
 
+    /// After a 101: the socket, and what the app has already said over it.
+    pub(super) async fn switched(mut self) -> (Socket, Bytes) {
+        poll_fn(|cx| self.drive(cx)).await;
+        let http1::Parts { io, read_buf, .. } = self.driver.into_parts();
+        (io.into_inner(), read_buf)
+    }
+
     pub(super) const fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
@@ -93,7 +100,7 @@ pub(super) async fn connect(
 }
 
 /// How requests are written and answers read: spelling kept, nothing lenient.
-pub(super) fn builder() -> http1::Builder {
+fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.preserve_header_case(true).max_buf_size(MAX_BUFFER);
     builder

@@ -12,11 +12,14 @@ pub enum Failure {
     /// No answer in time.
     #[error("the upstream did not answer in time")]
     Timeout,
+    /// More requests are with the apps than the gate may have there at once.
+    #[error("too many requests are in flight")]
+    Overloaded,
 }
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 3] = [Self::Unreachable, Self::Failed, Self::Timeout];
+    pub const ALL: [Self; 4] = [Self::Unreachable, Self::Failed, Self::Timeout, Self::Overloaded];
 
     /// Its name in logs and counters.
     #[must_use]
@@ -25,6 +28,7 @@ impl Failure {
             Self::Unreachable => "upstream_unreachable",
             Self::Failed => "upstream_failed",
             Self::Timeout => "upstream_timeout",
+            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -77,13 +77,13 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Says whom the gate was called by, and as what (`forwarded_headers = "append"`).
-pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: IpAddr, route: &Route) {
+pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: Option<IpAddr>, route: &Route) {
     let mut chain = String::new();
     for earlier in headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
         chain.push_str(earlier);
         chain.push_str(", ");
     }
-    chain.push_str(&peer.to_string());
+    chain.push_str(&peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()));
     let scheme = HeaderValue::from_static(route.origin.scheme().name());
     let host = headers.get(header::HOST).cloned();
     let chain = HeaderValue::from_str(&chain).ok();

@@ -14,17 +14,22 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     connection::Connection,
+    load::Entered,
     pool::{Keep, Pool},
 };
 use crate::routes::Limits;
 
 /// A response body, streamed as the app sends it. Polling it drives the upstream connection; at its
 /// end the connection goes back to the pool.
+#[derive(Debug)]
 pub struct Relayed {
     body: Option<Incoming>,
     link: Option<Link>,
+    /// Counted as with the app until the answer is over.
+    entered: Option<Entered>,
 }
 
+#[derive(Debug)]
 struct Link {
     /// A connection of its own; one that is shared is driven elsewhere.
     own: Option<Own>,
@@ -33,6 +38,7 @@ struct Link {
     ended: bool,
 }
 
+#[derive(Debug)]
 struct Own {
     connection: Box<Connection>,
     keep: Keep,
@@ -58,17 +64,17 @@ impl Relayed {
     fn linked(body: Incoming, own: Option<Own>, limits: &Limits) -> Self {
         let ended = body.is_end_stream();
         let link = Link { own, pause: limits.response_idle_timeout, silence: None, ended };
-        Self { body: Some(body), link: Some(link) }
+        Self { body: Some(body), link: Some(link), entered: None }
     }
 
     /// An answer without a body of its own, as a 101.
     pub(super) const fn empty() -> Self {
-        Self { body: None, link: None }
+        Self { body: None, link: None, entered: None }
     }
 
-    /// A body whose connection is driven elsewhere.
-    pub(super) const fn detached(body: Incoming) -> Self {
-        Self { body: Some(body), link: None }
+    /// Counts the request as with the app until this answer is over. A tunnel is counted apart.
+    pub(super) fn count(&mut self, entered: Entered) {
+        self.entered = self.link.is_some().then_some(entered);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::http::request::Parts;
 
+use super::Held;
 use crate::routes::Route;
 use crate::signature::Proof;
 
@@ -14,6 +15,7 @@ use crate::signature::Proof;
 pub struct Admitted {
     pub(super) head: Parts,
     pub(super) body: Bytes,
+    pub(super) held: Held,
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
     pub(super) handshake: bool,
@@ -26,6 +28,17 @@ pub enum Proven {
     Signed(Proof),
     /// The route's owner asks for no proof.
     DeclaredPublic,
+}
+
+impl Proven {
+    /// Which key signed which string, where one was asked for.
+    #[must_use]
+    pub const fn proof(&self) -> Option<&Proof> {
+        match self {
+            Self::Signed(proof) => Some(proof),
+            Self::DeclaredPublic => None,
+        }
+    }
 }
 
 impl Admitted {
@@ -47,8 +60,8 @@ impl Admitted {
         self.handshake
     }
 
-    /// Gives the request up: head and body, once.
-    pub fn into_request(self) -> (Parts, Bytes) {
-        (self.head, self.body)
+    /// Gives the request up: head and body, once, with the room that the body takes.
+    pub fn into_request(self) -> (Parts, Bytes, Held) {
+        (self.head, self.body, self.held)
     }
 }

@@ -5,17 +5,31 @@ use std::{error::Error, pin::pin, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use super::Refusal;
+use super::{Held, Refusal};
+
+/// For so long a body may come as slowly as it likes.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What one body may take.
+pub(super) struct Bounds {
+    /// Bytes.
+    pub(super) bytes: u64,
+    /// From the end of the head to the end of the body.
+    pub(super) deadline: Duration,
+    /// Bytes per second, after a moment of grace; zero asks for none.
+    pub(super) rate: u64,
+}
 
 /// Whether the head announces more than `limit` bytes.
 pub(super) fn announces_more_than(limit: u64, body: &impl Body) -> bool {
     body.size_hint().lower() > limit
 }
 
-/// Reads it whole.
-pub(super) async fn read<B>(body: B, limit: u64, deadline: Duration) -> Result<Bytes, Refusal>
+/// Reads it whole. The usual body arrives in one frame and is not copied. Trailers are dropped:
+/// nothing signs them.
+pub(super) async fn read<B>(body: B, bounds: &Bounds, held: &mut Held) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Error + 'static,
@@ -23,30 +37,56 @@ where
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    timeout(deadline, collect(body, limit)).await.map_err(|_| Refusal::BodyTimeout)?
-}
-
-/// The usual body arrives in one frame and is not copied. Trailers are dropped: nothing signs them.
-async fn collect<B>(body: B, limit: u64) -> Result<Bytes, Refusal>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Error + 'static,
-{
+    let began = Instant::now();
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let mut length: u64 = 0;
+    loop {
+        let next = timeout_at(bounds.until(began, length), body.frame());
+        let Some(frame) = next.await.map_err(|_| Refusal::BodyTimeout)? else { break };
         let frame = frame.map_err(|_| Refusal::BodyIncomplete)?;
         let Ok(data) = frame.into_data() else { continue };
-        let held = first.len().saturating_add(rest.len()).saturating_add(data.len());
-        if u64::try_from(held).map_or(true, |held| held > limit) {
+        let more = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        length = length.saturating_add(more);
+        if length > bounds.bytes {
             return Err(Refusal::BodyTooLarge);
+        }
+        if !held.grow(more) {
+            return Err(Refusal::Overloaded);
         }
         if first.is_empty() {
             first = data;
-            continue;
+        } else {
+            rest.extend_from_slice(&data);
         }
-        rest.extend_from_slice(&data);
     }
     Ok(if rest.is_empty() { first } else { [&first[..], &rest].concat().into() })
+}
+
+impl Bounds {
+    /// Until when the next byte must be here: the deadline, or sooner where the body is slow.
+    fn until(&self, began: Instant, length: u64) -> Instant {
+        let paid = length
+            .checked_div(self.rate)
+            .map_or(self.deadline, |seconds| GRACE.saturating_add(Duration::from_secs(seconds)));
+        let patience = self.deadline.min(paid);
+        began.checked_add(patience).unwrap_or(began)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_body_has_the_time_that_its_bytes_have_earned() {
+        let bounds = Bounds { bytes: 1, deadline: Duration::from_secs(10), rate: 1000 };
+        let began = Instant::now();
+        let patience = |bounds: &Bounds, length| bounds.until(began, length) - began;
+        assert_eq!(patience(&bounds, 0), Duration::from_secs(2));
+        assert_eq!(patience(&bounds, 5000), Duration::from_secs(7));
+        assert_eq!(patience(&bounds, 50_000), Duration::from_secs(10));
+        assert_eq!(patience(&Bounds { rate: 0, ..bounds }, 0), Duration::from_secs(10));
+    }
 }

@@ -10,7 +10,7 @@ use hyper::{
     http::request::Parts,
 };
 
-use super::{Admitted, Proven, Refusal, Refused, body};
+use super::{Admitted, Buffers, Held, Proven, Refusal, Refused, body};
 use crate::routes::{Access, Limits, Route, Table};
 use crate::signature::{Keyring, Message, Selector, Shape, Signature, verify};
 
@@ -41,6 +41,7 @@ pub struct Unread<B> {
 #[derive(Debug)]
 pub struct Complete {
     body: Bytes,
+    held: Held,
     presented: Presented,
 }
 
@@ -88,26 +89,44 @@ where
         }
     }
 
-    /// Reads the body, within the route's bytes and the body deadline.
+    /// Reads the body, within the route's bytes, the body deadline and the room that is left.
     ///
     /// # Errors
-    /// [`Refused`]: too large, too late, or broken off.
-    pub async fn read(self, limits: &Limits) -> Result<Claim<Complete>, Refused> {
+    /// [`Refused`]: too large, too late, broken off, or no room.
+    pub async fn read(
+        self,
+        limits: &Limits,
+        buffers: &Arc<Buffers>,
+    ) -> Result<Claim<Complete>, Refused> {
         let Self { head, route, stage: Unread { body, presented } } = self;
-        match body::read(body, route.max_body_bytes, limits.body_timeout).await {
-            Ok(body) => Ok(Claim { head, route, stage: Complete { body, presented } }),
+        let signed = matches!(presented, Presented::Signature(_));
+        let announced = body.size_hint().upper().unwrap_or(u64::MAX);
+        let mut held = buffers.open(limits.max_buffered_bytes, announced, signed);
+        let bounds = body::Bounds {
+            bytes: route.max_body_bytes,
+            deadline: limits.body_timeout,
+            rate: limits.min_body_rate,
+        };
+        match body::read(body, &bounds, &mut held).await {
+            Ok(body) => Ok(Claim { head, route, stage: Complete { body, held, presented } }),
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }
     }
 }
 
 impl Claim<Complete> {
+    /// How many bytes its body has.
+    #[must_use]
+    pub fn body_length(&self) -> u64 {
+        u64::try_from(self.stage.body.len()).unwrap_or(u64::MAX)
+    }
+
     /// Decides. Pure, and in constant time where it compares.
     ///
     /// # Errors
     /// [`Refused`]: not covered, not signed, or not for this account.
     pub fn judge(self) -> Result<Admitted, Refused> {
-        let Self { head, route, stage: Complete { body, presented } } = self;
+        let Self { head, route, stage: Complete { body, held, presented } } = self;
         let proven = match (&route.access, &presented) {
             (Access::Public, _) => Ok(Proven::DeclaredPublic),
             (Access::Twilio(keyring), Presented::Signature(signature)) => {
@@ -118,7 +137,7 @@ impl Claim<Complete> {
         match proven {
             Ok(proven) => {
                 let handshake = is_handshake(&head);
-                Ok(Admitted { head, body, route, proven, handshake })
+                Ok(Admitted { head, body, held, route, proven, handshake })
             }
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }

@@ -19,7 +19,7 @@
 //!
 //! ```compile_fail,E0308
 //! use gatekeeper::{forward::Forwarder, gate::{Claim, Complete}, routes::Limits};
-//! async fn forward(forwarder: &Forwarder, peer: std::net::IpAddr, limits: &Limits, claim: Claim<Complete>) {
+//! async fn forward(forwarder: &Forwarder, peer: Option<std::net::IpAddr>, limits: &Limits, claim: Claim<Complete>) {
 //!     let _ = forwarder.send(claim, peer, limits).await;
 //! }
 //! ```
@@ -37,7 +37,7 @@
 //!
 //! ```compile_fail,E0382
 //! use gatekeeper::{forward::Forwarder, gate::Admitted, routes::Limits};
-//! async fn twice(forwarder: &Forwarder, peer: std::net::IpAddr, limits: &Limits, admitted: Admitted) {
+//! async fn twice(forwarder: &Forwarder, peer: Option<std::net::IpAddr>, limits: &Limits, admitted: Admitted) {
 //!     let _ = forwarder.send(admitted, peer, limits).await;
 //!     let _ = forwarder.send(admitted, peer, limits).await;
 //! }
@@ -45,9 +45,11 @@
 
 mod admitted;
 mod body;
+mod buffers;
 mod claim;
 mod refusal;
 
 pub use admitted::{Admitted, Proven};
+pub use buffers::{Buffers, Held};
 pub use claim::{Claim, Complete, Unread};
 pub use refusal::{Refusal, Refused};

@@ -37,11 +37,13 @@ pub enum Refusal {
     AccountMismatch,
     /// The key that the request names, or the account it speaks for, has no key here.
     UnknownKey,
+    /// No room for its body at this moment.
+    Overloaded,
 }
 
 impl Refusal {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::MissingSignature,
         Self::UnknownRoute,
         Self::UnknownHost,
@@ -56,6 +58,7 @@ impl Refusal {
         Self::SignatureMismatch,
         Self::AccountMismatch,
         Self::UnknownKey,
+        Self::Overloaded,
     ];
 
     /// Its name in logs and counters.
@@ -76,6 +79,7 @@ impl Refusal {
             Self::SignatureMismatch => "signature_mismatch",
             Self::AccountMismatch => "account_mismatch",
             Self::UnknownKey => "unknown_key",
+            Self::Overloaded => "overloaded",
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::signature::{Keyring, Origin};
 /// One `[[route]]`, with everything it inherits.
 #[derive(Debug)]
 pub struct Route {
+    /// Its place in the table.
+    pub number: usize,
     /// The path it was written with, `/*` at the end for a subtree.
     pub path: Pattern,
     /// The methods it takes; others are refused.

@@ -24,7 +24,9 @@ impl Table {
     /// Indexes the routes. Of two with one path the later would win; the configuration refuses such.
     #[must_use]
     pub fn new(routes: Vec<Route>, statuses: Statuses) -> Self {
-        let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
+        let numbered = routes.into_iter().enumerate();
+        let routes: Vec<_> =
+            numbered.map(|(number, route)| Arc::new(Route { number, ..route })).collect();
         let mut table = Self {
             routes: Vec::new(),
             exact: HashMap::new(),

@@ -1,59 +1,126 @@
-//! One connection from outside.
+//! One connection from outside, from its first byte to its last.
+//!
+//! It idles, then it speaks HTTP, then it idles again, until one side ends it or it becomes a
+//! tunnel. While it idles it holds a socket and a timer, and nothing of HTTP.
 
-use std::{net::SocketAddr, pin::pin};
+use std::{io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
-
-use super::{
-    exchange::Exchange,
-    wire::Wire,
-    worker::{Worker, told_to_stop},
+use bytes::Bytes;
+use std::future::poll_fn;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{sleep, timeout},
 };
-use crate::routes::Limits;
 
-/// Serves it to its end, and gracefully once told to stop.
-pub(super) async fn serve(
-    worker: Worker,
-    stream: TcpStream,
-    peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
-) {
-    let builder = builder(&worker.shared.live.load().limits);
-    let mut stopped = worker.stopped.clone();
-    let (wire, record) = Wire::new(stream);
-    let exchange = Exchange { worker, peer, record };
-    let service = service_fn(|request| {
-        let exchange = exchange.clone();
-        async move { Ok::<_, std::convert::Infallible>(exchange.answer(request).await) }
-    });
-    let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(wire), service).with_upgrades());
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told_to_stop(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection ended");
-    }
-    drop(permit);
+use super::{http1, http2, listener::Socket, room::Place, worker::Worker};
+use crate::forward::Tunnel;
+
+/// How long a side that has ended is listened to, and one that idles when the gate stops.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// How much of what follows a last answer is read and thrown away.
+const MOST_IGNORED: usize = 256 * 1024;
+/// How much is read at once of what ends an idle time.
+const FIRST_READ: usize = 1024;
+
+/// A socket, or TLS over one.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// How a stretch of HTTP ended.
+pub(super) enum Left<S> {
+    /// All is said and nothing has come since.
+    Idle(S),
+    /// The app has accepted a WebSocket; the client may have said something already.
+    Tunnel(S, Bytes, Tunnel),
+    /// One side is done.
+    Over(S),
+    /// There is nobody to say anything to.
+    Gone,
 }
 
-/// hyper's side of the bargain: spelling kept, nothing added, everything bounded. It answers 400,
-/// 414 and 431 by itself.
-fn builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .preserve_header_case(true)
-        .auto_date_header(false)
-        .half_close(true)
-        .max_buf_size(limits.max_head_bytes)
-        .max_headers(limits.max_headers)
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout);
-    builder
+/// Serves it to its end.
+pub(super) async fn serve(worker: Arc<Worker>, socket: Socket, peer: Option<IpAddr>, place: Place) {
+    converse(&worker, socket, peer).await;
+    drop(place);
+}
+
+/// Idles and speaks in turn.
+async fn converse<S: Stream>(worker: &Arc<Worker>, mut stream: S, peer: Option<IpAddr>) {
+    let mut patience = worker.shared.live.load().limits.head_timeout; // who connects has something to say
+    while let Some(first) = park(worker, &mut stream, patience).await {
+        patience = worker.shared.live.load().limits.idle_timeout;
+        let is_http2 = first.starts_with(b"PRI ") && worker.shared.live.load().http2_cleartext;
+        let left = if is_http2 {
+            Box::pin(http2::serve(worker, stream, first, peer)).await;
+            return;
+        } else {
+            Box::pin(http1::serve(worker, stream, first, peer)).await
+        };
+        stream = match left {
+            Left::Idle(stream) => stream,
+            Left::Tunnel(stream, heard, tunnel) => {
+                return Box::pin(run_tunnel(worker, stream, heard, tunnel)).await;
+            }
+            Left::Over(stream) => {
+                let _too_late = timeout(LINGER, say_last(stream, b"")).await;
+                return;
+            }
+            Left::Gone => return,
+        };
+    }
+}
+
+/// Waits for the first bytes of a request; none when the client ends, idles for too long, has to
+/// make room, or the gate stops.
+async fn park<S: Stream>(worker: &Worker, stream: &mut S, patience: Duration) -> Option<Bytes> {
+    let shared = &worker.shared;
+    tokio::select! {
+        biased;
+        read = first_bytes(stream) => read.ok().filter(|bytes| !bytes.is_empty()),
+        () = shared.room.wanted() => None,
+        () = shared.stop.told_since(LINGER) => None,
+        () = sleep(patience) => None,
+    }
+}
+
+/// The buffer is on the stack only while there is something to read.
+async fn first_bytes<S: Stream>(stream: &mut S) -> io::Result<Bytes> {
+    poll_fn(|cx| {
+        let mut space = [0; FIRST_READ];
+        let mut buffer = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+        read.map_ok(|()| Bytes::copy_from_slice(buffer.filled()))
+    })
+    .await
+}
+
+/// Runs it to its end, or for a while longer once the gate is told to stop.
+async fn run_tunnel<S: Stream>(worker: &Worker, stream: S, heard: Bytes, tunnel: Tunnel) {
+    let shared = &worker.shared;
+    let patience = shared.live.load().limits.tunnel_drain_timeout;
+    shared.observer.metrics.standing.tunnels.inc();
+    tokio::select! {
+        () = tunnel.run(stream, heard) => {}
+        () = shared.stop.told_since(patience) => {}
+    }
+    shared.observer.metrics.standing.tunnels.dec();
+}
+
+/// Says a last thing, ends this side, and listens for a moment: a socket that is closed with
+/// unread bytes takes back what was said last (RFC 9112 §9.6).
+pub(super) async fn say_last<S: Stream>(mut stream: S, text: &[u8]) {
+    let said = async {
+        stream.write_all(text).await?;
+        stream.shutdown().await
+    };
+    if said.await.is_err() {
+        return;
+    }
+    let mut ignored = [0; FIRST_READ];
+    let mut left = MOST_IGNORED;
+    while let Ok(length @ 1..) = stream.read(&mut ignored).await
+        && let Some(less) = left.checked_sub(length)
+    {
+        left = less;
+    }
 }

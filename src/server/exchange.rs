@@ -1,70 +1,96 @@
 //! A request's way through the house.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
+use hyper::{Request, Response, body::Incoming};
 
 use super::{
-    Snapshot,
+    Snapshot, http2,
     reply::{self, Reply},
-    wire::{Framing, Record},
+    wire::{Framing, Malformed, Record},
     worker::Worker,
 };
-use crate::forward::Failure;
-use crate::gate::{Admitted, Claim, Proven, Refused};
-use crate::observe::{self, Outcome, Verdict};
-use crate::routes::Route;
+use crate::forward::{Answer, Tunnel};
+use crate::gate::{Admitted, Claim, Refused};
+use crate::observe::{Outcome, Verdict};
 
 /// One connection's view of the house.
-#[derive(Clone)]
 pub(super) struct Exchange {
-    pub(super) worker: Worker,
-    pub(super) peer: SocketAddr,
-    pub(super) record: Record,
+    worker: Arc<Worker>,
+    peer: Option<IpAddr>,
+    transport: Transport,
+    /// What became of a WebSocket handshake, for the connection to go on with.
+    tunnel: Mutex<Option<Tunnel>>,
+    /// How many are under way, and since when there is none.
+    pace: Arc<Mutex<Pace>>,
 }
 
-/// How it ended, and at which route.
-struct Ended {
-    response: Response<Reply>,
-    verdict: Verdict,
-    route: Option<Arc<Route>>,
+/// How requests arrive.
+pub(super) enum Transport {
+    /// Their heads are in the record too.
+    Http1(Record),
+    Http2,
+}
+
+struct Pace {
+    open: usize,
+    since: Instant,
+}
+
+/// An exchange under way. When it is over, however that came, its outcome is told.
+pub(super) struct Telling {
+    worker: Arc<Worker>,
+    record: Option<Record>,
+    pace: Arc<Mutex<Pace>>,
+    pub(super) outcome: Outcome,
 }
 
 impl Exchange {
-    /// Answers one request and says once what happened.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Reply> {
-        let began = Instant::now();
-        let told = observe::is_heard().then(|| (request.method().clone(), request.uri().clone()));
-        let Ended { response, verdict, route } = match self.record.next_head() {
-            Ok(framing) => {
-                let ended = self.pass(request).await;
-                if framing == Framing::Chunked { ended.closing() } else { ended }
-            }
-            Err(what) => Ended::malformed(what),
+    pub(super) fn new(worker: Arc<Worker>, peer: Option<IpAddr>, transport: Transport) -> Self {
+        let pace = Arc::new(Mutex::new(Pace { open: 0, since: Instant::now() }));
+        Self { worker, peer, transport, tunnel: Mutex::new(None), pace }
+    }
+
+    /// Answers one request.
+    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Response<Reply> {
+        let telling = self.begin(&request);
+        let framing = match &self.transport {
+            Transport::Http1(record) => record.next_head(),
+            Transport::Http2 => http2::as_http1(&mut request).map(|()| Framing::Length(0)),
         };
-        if let Some((method, target)) = &told {
-            self.tell(method, target, route.as_deref(), verdict, &response, began);
-        }
-        response
+        let response = match framing {
+            Ok(_) => self.pass(request, telling).await,
+            Err(what) => malformed(what, telling),
+        };
+        if self.is_last(framing) { reply::close(response) } else { response }
     }
 
     /// The straight line: claim, read, judge, send.
-    async fn pass(&self, request: Request<Incoming>) -> Ended {
+    async fn pass(&self, request: Request<Incoming>, mut telling: Telling) -> Response<Reply> {
         let live = self.worker.shared.live.load_full(); // one immutable snapshot per request
-        let admitted = match self.judge(request, &live).await {
+        let admitted = match self.judge(request, &live, &mut telling.outcome).await {
             Ok(admitted) => admitted,
-            Err(refused) => return Ended::refused(refused, &live),
+            Err(refused) => return refusal(&refused, &live, telling),
         };
-        let (proven, route) = (admitted.proven().clone(), Arc::clone(admitted.route()));
-        match self.worker.forwarder.send(admitted, self.peer.ip(), &live.limits).await {
-            Ok(response) => {
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    self.record.end(); // what follows is a tunnel's
-                }
-                let response = response.map(Reply::Relayed);
-                Ended { response, verdict: Verdict::Admitted(proven), route: Some(route) }
+        let proven = admitted.proven().clone();
+        telling.outcome.route = live.counters(admitted.route());
+        let sent = Instant::now();
+        let answer = self.worker.forwarder.send(admitted, self.peer, &live.limits).await;
+        telling.outcome.upstream = Some(sent.elapsed());
+        match answer {
+            Ok(Answer { response, tunnel }) => {
+                telling.outcome.verdict = Verdict::Admitted(proven);
+                self.keep(tunnel);
+                reply::relayed(response, telling)
             }
-            Err(failure) => Ended::failed(proven, failure, route),
+            Err(failure) => {
+                telling.outcome.verdict = Verdict::Failed(proven, failure);
+                reply::failure(failure, telling)
+            }
         }
     }
 
@@ -72,50 +98,106 @@ impl Exchange {
         &self,
         request: Request<Incoming>,
         live: &Snapshot,
+        outcome: &mut Outcome,
     ) -> Result<Admitted, Refused> {
         let claim = Claim::new(request, &live.table)?; // refusals from the head alone; body unread
-        let claim = claim.read(&live.limits).await?; // bounded in bytes and in time
+        let claim = claim.read(&live.limits, &self.worker.shared.buffers).await?; // bounded
+        outcome.received = claim.body_length();
         claim.judge() // pure, constant time
     }
 
-    fn tell(
-        &self,
-        method: &Method,
-        target: &Uri,
-        route: Option<&Route>,
-        verdict: Verdict,
-        response: &Response<Reply>,
-        began: Instant,
-    ) {
-        observe::record(&Outcome {
-            peer: self.peer.ip(),
-            method,
-            target,
-            route: route.map(|route| route.path.to_string()),
-            verdict,
-            status: response.status().as_u16(),
-            duration: began.elapsed(),
-        });
+    fn begin(&self, request: &Request<Incoming>) -> Telling {
+        let observer = &self.worker.shared.observer;
+        observer.metrics.standing.in_flight.inc();
+        lock(&self.pace).begin();
+        let record = match &self.transport {
+            Transport::Http1(record) => Some(record.clone()),
+            Transport::Http2 => None,
+        };
+        let outcome = Outcome {
+            number: observer.next_number(),
+            peer: self.peer,
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            route: None,
+            verdict: Verdict::Abandoned,
+            status: 0,
+            received: 0,
+            sent: 0,
+            began: Instant::now(),
+            upstream: None,
+        };
+        Telling { worker: Arc::clone(&self.worker), record, pace: Arc::clone(&self.pace), outcome }
+    }
+
+    /// Whether the connection ends with this answer. HTTP/2 says so in another way.
+    fn is_last(&self, framing: Result<Framing, Malformed>) -> bool {
+        let is_http1 = matches!(self.transport, Transport::Http1(_));
+        let stopping = self.worker.shared.stop.is_told();
+        let ends = stopping || !matches!(framing, Ok(Framing::Length(_)));
+        is_http1 && ends && !self.has_tunnel()
+    }
+
+    fn keep(&self, tunnel: Option<Tunnel>) {
+        if let (Some(tunnel), Transport::Http1(record)) = (tunnel, &self.transport) {
+            record.end(); // what follows is a tunnel's
+            *lock(&self.tunnel) = Some(tunnel);
+        }
+    }
+
+    fn has_tunnel(&self) -> bool {
+        lock(&self.tunnel).is_some()
+    }
+
+    /// The tunnel that the last handshake has led to.
+    pub(super) fn tunnel(&self) -> Option<Tunnel> {
+        lock(&self.tunnel).take()
+    }
+
+    /// For how long nothing has been under way.
+    pub(super) fn idle_for(&self) -> Duration {
+        let pace = lock(&self.pace);
+        if pace.open == 0 { pace.since.elapsed() } else { Duration::ZERO }
     }
 }
 
-impl Ended {
-    fn refused(Refused { reason, route }: Refused, live: &Snapshot) -> Self {
-        let statuses = route.as_ref().map_or(live.table.statuses(), |route| route.statuses);
-        let response = reply::refusal(reason, statuses);
-        Self { response, verdict: Verdict::Refused(reason), route }
+/// A panic elsewhere cannot leave a half-changed state behind.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pace {
+    fn begin(&mut self) {
+        self.open = self.open.saturating_add(1);
     }
 
-    fn failed(proven: Proven, failure: Failure, route: Arc<Route>) -> Self {
-        let response = reply::failure(failure);
-        Self { response, verdict: Verdict::Failed(proven, failure), route: Some(route) }
+    fn end(&mut self) {
+        self.open = self.open.saturating_sub(1);
+        self.since = Instant::now();
     }
+}
 
-    fn malformed(what: &'static str) -> Self {
-        Self { response: reply::malformed(), verdict: Verdict::Malformed(what), route: None }
-    }
+fn refusal(refused: &Refused, live: &Snapshot, mut telling: Telling) -> Response<Reply> {
+    let Refused { reason, route } = refused;
+    let statuses = route.as_ref().map_or(live.table.statuses(), |route| route.statuses);
+    telling.outcome.route = route.as_ref().and_then(|route| live.counters(route));
+    telling.outcome.verdict = Verdict::Refused(*reason);
+    reply::refusal(*reason, statuses, telling)
+}
 
-    fn closing(self) -> Self {
-        Self { response: reply::close(self.response), ..self }
+fn malformed(what: Malformed, mut telling: Telling) -> Response<Reply> {
+    telling.outcome.verdict = Verdict::Malformed(what);
+    reply::malformed(telling)
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let observer = &self.worker.shared.observer;
+        observer.metrics.standing.in_flight.dec();
+        observer.record(&self.outcome);
+        lock(&self.pace).end();
+        if let Some(record) = &self.record {
+            record.answered();
+        }
     }
 }

@@ -10,25 +10,50 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Instant,
 };
 
+use bytes::Bytes;
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A socket whose incoming bytes are also recorded.
 pub(super) struct Wire<S> {
     socket: S,
+    /// What was read before HTTP began.
+    early: Bytes,
     record: Record,
 }
 
-/// The bytes that arrived and are not yet accounted for.
-#[derive(Clone, Default)]
-pub(super) struct Record(Arc<Mutex<Unread>>);
+/// The bytes that arrived and are not yet accounted for, and how the connection fares.
+#[derive(Clone)]
+pub(super) struct Record(Arc<Mutex<State>>);
 
-#[derive(Default)]
-struct Unread {
+struct State {
     bytes: Vec<u8>,
     /// Bytes of a body still to come; they are not kept.
     body: u64,
+    /// A request is being answered.
+    answering: bool,
+    /// Since when a head is awaited, or its first byte is here.
+    since: Instant,
+    /// Since when the client takes nothing.
+    blocked: Option<Instant>,
+    /// The client has ended its side.
+    ended: bool,
+}
+
+/// How a connection fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pulse {
+    /// A request is being answered.
+    Answering,
+    /// Nothing is there, and all is said, since then.
+    Idle(Instant),
+    /// A head has begun to arrive, then.
+    Head(Instant),
+    /// The client takes nothing, since then.
+    Blocked(Instant),
 }
 
 /// What a head says of the message that it begins.
@@ -48,45 +73,87 @@ pub(super) type Malformed = &'static str;
 const KEPT: usize = 4096;
 
 impl<S> Wire<S> {
-    pub(super) fn new(socket: S) -> (Self, Record) {
-        let record = Record::default();
-        (Self { socket, record: record.clone() }, record)
+    /// `early` is what was read of the socket already.
+    pub(super) fn new(socket: S, early: Bytes) -> (Self, Record) {
+        let record = Record::new();
+        record.state().saw(&early);
+        (Self { socket, early, record: record.clone() }, record)
+    }
+
+    pub(super) fn into_socket(self) -> S {
+        self.socket
     }
 }
 
 impl Record {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            bytes: Vec::new(),
+            body: 0,
+            answering: false,
+            since: Instant::now(),
+            blocked: None,
+            ended: false,
+        })))
+    }
+
     /// The head that hyper has just handed over, judged; the next one begins behind its body.
     pub(super) fn next_head(&self) -> Result<Framing, Malformed> {
-        let mut unread = self.unread();
-        let start = unread.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let head = unread.bytes.get(start..).unwrap_or_default();
-        let length = head_length(head).ok_or("incomplete_head")?;
-        let framing = head.get(..length).map_or(Err("incomplete_head"), framing)?;
+        let mut state = self.state();
+        state.answering = true;
+        let start = state.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let (length, framing) = read_head(state.bytes.get(start..).unwrap_or_default())?;
         match framing {
             Framing::Length(body) => {
-                unread.forget(start.saturating_add(length));
-                unread.pass(body);
+                state.forget(start.saturating_add(length));
+                state.pass(body);
             }
-            Framing::Chunked => unread.end(),
+            Framing::Chunked => state.end(),
         }
         Ok(framing)
     }
 
-    /// Stops recording: what follows is no HTTP.
-    pub(super) fn end(&self) {
-        self.unread().end();
+    /// The answer is over: another head may come.
+    pub(super) fn answered(&self) {
+        let mut state = self.state();
+        state.answering = false;
+        state.since = Instant::now();
     }
 
-    fn unread(&self) -> MutexGuard<'_, Unread> {
+    /// Stops recording: what follows is no HTTP.
+    pub(super) fn end(&self) {
+        self.state().end();
+    }
+
+    pub(super) fn pulse(&self) -> Pulse {
+        let state = self.state();
+        match state.blocked {
+            Some(since) => Pulse::Blocked(since),
+            None if state.answering => Pulse::Answering,
+            None if state.bytes.is_empty() => Pulse::Idle(state.since),
+            None => Pulse::Head(state.since),
+        }
+    }
+
+    /// Whether the client has ended its side.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Unread {
+impl State {
     fn saw(&mut self, bytes: &[u8]) {
         let skipped = usize::try_from(self.body).unwrap_or(usize::MAX).min(bytes.len());
         self.body = self.body.saturating_sub(u64::try_from(skipped).unwrap_or(u64::MAX));
-        self.bytes.extend_from_slice(bytes.get(skipped..).unwrap_or_default());
+        let head = bytes.get(skipped..).unwrap_or_default();
+        if self.bytes.is_empty() && !self.answering && !head.is_empty() {
+            self.since = Instant::now();
+        }
+        self.bytes.extend_from_slice(head);
     }
 
     /// Keeps nothing from here on; another head would be incomplete, and refused.
@@ -107,37 +174,48 @@ impl Unread {
         self.forget(here);
         self.body = body.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
     }
-}
 
-/// Up to and including the empty line.
-fn head_length(bytes: &[u8]) -> Option<usize> {
-    let mut length = 0_usize;
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        length = length.saturating_add(line.len());
-        if matches!(line, b"\n" | b"\r\n") {
-            return Some(length);
-        }
+    /// Notes whether the client takes what it is sent.
+    fn wrote(&mut self, is_pending: bool) {
+        self.blocked = is_pending.then(|| self.blocked.unwrap_or_else(Instant::now));
     }
-    None
 }
 
-fn framing(head: &[u8]) -> Result<Framing, Malformed> {
-    let mut lines =
-        head.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r\n"));
-    let request_line = lines.next().flatten().ok_or("bare_line_feed")?;
-    let mut words = request_line.split(|&byte| byte == b' ').skip(1);
+/// The lines of a head, each without its CRLF; the empty one ends it.
+struct Lines<'b> {
+    bytes: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Lines<'b> {
+    fn next(&mut self) -> Result<&'b [u8], Malformed> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let feed = memchr(b'\n', rest).ok_or("incomplete_head")?;
+        self.at = self.at.saturating_add(feed).saturating_add(1);
+        rest.get(..feed).and_then(|line| line.strip_suffix(b"\r")).ok_or("bare_line_feed")
+    }
+}
+
+/// The head's length, and how its message is framed.
+fn read_head(bytes: &[u8]) -> Result<(usize, Framing), Malformed> {
+    let mut lines = Lines { bytes, at: 0 };
+    let mut words = lines.next()?.split(|&byte| byte == b' ').skip(1);
     let target = words.next().unwrap_or_default();
+    let is_11 = words.next() == Some(b"HTTP/1.1");
     if !target.starts_with(b"/") {
         return Err("target_form");
     }
-    if target.contains(&b'#') {
+    if memchr(b'#', target).is_some() {
         return Err("fragment");
     }
     let mut fields = Fields::default();
-    for line in lines {
-        fields.add(line.ok_or("bare_line_feed")?)?;
+    loop {
+        match lines.next()? {
+            [] => return Ok((lines.at, fields.framing(is_11)?)),
+            line @ [b'H' | b'h' | b'C' | b'c' | b'T' | b't', ..] => fields.add(line)?,
+            _ => {}
+        }
     }
-    fields.framing(words.next() == Some(b"HTTP/1.1"))
 }
 
 #[derive(Default)]
@@ -187,9 +265,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early.split_to(length));
+            return Poll::Ready(Ok(())); // it is in the record already
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        self.record.unread().saw(buffer.filled().get(before..).unwrap_or_default());
+        if read.is_ready() {
+            let mut state = self.record.state();
+            match buffer.filled().get(before..) {
+                Some(bytes @ [_, ..]) => state.saw(bytes),
+                _ => state.ended = true,
+            }
+        }
         read
     }
 }
@@ -200,15 +289,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let wrote = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.record.state().wrote(wrote.is_pending());
+        wrote
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    /// Not here: the socket may go on after HTTP, idle or as a tunnel.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(
@@ -216,7 +308,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+        let wrote = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.record.state().wrote(wrote.is_pending());
+        wrote
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -229,8 +323,8 @@ mod tests {
     use super::*;
 
     fn framed(head: &str) -> Result<Framing, Malformed> {
-        let record = Record::default();
-        record.unread().saw(head.as_bytes());
+        let record = Record::new();
+        record.state().saw(head.as_bytes());
         record.next_head()
     }
 
@@ -269,27 +363,27 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_and_nothing_more_is_judged_after_a_chunked_head() {
-        let record = Record::default();
+        let record = Record::new();
         record
-            .unread()
+            .state()
             .saw(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n");
         assert_eq!(record.next_head(), Ok(Framing::Chunked));
         for _ in 0..1000 {
-            record.unread().saw(b"x\r\n1\r\n");
+            record.state().saw(b"x\r\n1\r\n");
         }
-        record.unread().saw(b"x\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(record.unread().bytes.capacity(), 0);
+        record.state().saw(b"x\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(record.state().bytes.capacity(), 0);
         assert_eq!(record.next_head(), Err("incomplete_head"));
     }
 
     #[test]
     fn the_next_head_begins_behind_the_body() {
-        let record = Record::default();
+        let record = Record::new();
         let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nGET";
-        record.unread().saw(post);
+        record.state().saw(post);
         assert_eq!(record.next_head(), Ok(Framing::Length(9)));
-        record.unread().saw(b" /#no\r\n");
-        record.unread().saw(b"GET / HTTP/1.1\r\nHost: b\r\n\r\nGET /#");
+        record.state().saw(b" /#no\r\n");
+        record.state().saw(b"GET / HTTP/1.1\r\nHost: b\r\n\r\nGET /#");
         assert_eq!(record.next_head(), Ok(Framing::Length(0)));
         assert_eq!(record.next_head(), Err("incomplete_head"));
     }

@@ -1,149 +1,107 @@
 //! One thread, one runtime, and its share of the listeners.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use socket2::{Domain, Socket, Type};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{sleep, timeout},
+    sync::mpsc,
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{Shared, connection};
-use crate::config::Listen;
+use super::{
+    Shared, connection,
+    listener::{Acceptor, Listening, Socket},
+    reply,
+    room::{Full, Place},
+};
 use crate::forward::Forwarder;
 
-/// Connections that wait for `accept`.
-const BACKLOG: i32 = 1024;
 /// How long to rest when descriptors run out: some connection will end meanwhile.
 const REST: Duration = Duration::from_millis(50);
+/// How long a listener that closes waits for one more connection of those that queue already.
+const LAST: Duration = Duration::from_millis(5);
 
-/// The open listeners.
-#[derive(Debug)]
-pub struct Listening {
-    listeners: Vec<TcpListener>,
-}
-
-impl Listening {
-    pub(super) fn open(addresses: &[Listen]) -> io::Result<Self> {
-        let listeners = addresses.iter().map(|address| {
-            listen(address).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })
-        });
-        Ok(Self { listeners: listeners.collect::<io::Result<_>>()? })
-    }
-
-    pub(super) fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
-    }
-
-    /// The same sockets again: whoever is idle accepts, and none is lost when a worker ends.
-    pub(super) fn share(&self) -> io::Result<Self> {
-        let listeners = self.listeners.iter().map(TcpListener::try_clone);
-        Ok(Self { listeners: listeners.collect::<io::Result<_>>()? })
-    }
-}
-
-fn listen(address: &Listen) -> io::Result<TcpListener> {
-    let &Listen::Tcp(address) = address else { return Err(io::ErrorKind::Unsupported.into()) };
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// What each connection of a worker is given.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) forwarder: Forwarder,
+    /// Dropped with the last connection: then the worker may end.
+    _alive: mpsc::Sender<()>,
 }
 
 /// Serves until told to stop and then until the last connection has ended.
-pub(super) fn work(listening: Listening, shared: &Arc<Shared>, stopped: watch::Receiver<bool>) {
+pub(super) fn work(listening: Listening, shared: &Arc<Shared>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(serve(listening, shared, stopped)));
+    let served = runtime.and_then(|runtime| runtime.block_on(serve(listening, shared)));
     if let Err(error) = served {
         tracing::error!(%error, "a worker cannot work");
     }
 }
 
-async fn serve(
-    listening: Listening,
-    shared: &Arc<Shared>,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let forwarder = Arc::new(Forwarder::default());
+async fn serve(listening: Listening, shared: &Arc<Shared>) -> io::Result<()> {
     let (alive, mut ended) = mpsc::channel::<()>(1);
+    let worker = Arc::new(Worker {
+        shared: Arc::clone(shared),
+        forwarder: Forwarder::new(Arc::clone(&shared.load)),
+        _alive: alive,
+    });
     for listener in listening.listeners {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let worker = Worker {
-            shared: Arc::clone(shared),
-            forwarder: Arc::clone(&forwarder),
-            stopped: stopped.clone(),
-            _alive: alive.clone(),
-        };
-        tokio::spawn(worker.accept(listener));
+        let acceptor = listener.on_runtime()?;
+        tokio::spawn(Arc::clone(&worker).accept(acceptor));
     }
-    drop(alive);
-    told_to_stop(&mut stopped).await;
-    let patience = shared.live.load().limits.drain_timeout;
+    drop(worker);
+    shared.stop.told().await;
+    let limits = &shared.live.load().limits;
+    let patience = limits.drain_timeout.max(limits.tunnel_drain_timeout);
     if timeout(patience, ended.recv()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
     Ok(())
 }
 
-/// Returns once the gate is told to stop, or nobody is left to tell it.
-pub(super) async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    drop(stopped.wait_for(|stopped| *stopped).await);
-}
-
-/// What each connection of a worker is given.
-#[derive(Clone)]
-pub(super) struct Worker {
-    pub(super) shared: Arc<Shared>,
-    pub(super) forwarder: Arc<Forwarder>,
-    pub(super) stopped: watch::Receiver<bool>,
-    /// Dropped with the last connection: then the worker may end.
-    _alive: mpsc::Sender<()>,
-}
-
 impl Worker {
-    async fn accept(self, listener: tokio::net::TcpListener) {
-        let mut stopped = self.stopped.clone();
+    async fn accept(self: Arc<Self>, acceptor: Acceptor) {
         loop {
-            let next = tokio::select! {
-                () = told_to_stop(&mut stopped) => return,
-                next = self.next(&listener) => next,
-            };
-            match next {
-                Ok((stream, peer, permit)) => {
-                    tokio::spawn(connection::serve(self.clone(), stream, peer, permit));
+            tokio::select! {
+                () = self.shared.stop.told() => break,
+                accepted = acceptor.accept() => self.received(accepted).await,
+            }
+        }
+        // Those that queue already are not turned away: their requests may be on the way.
+        let enough = Instant::now().checked_add(Duration::from_secs(1));
+        while let Ok(accepted) = timeout(LAST, acceptor.accept()).await
+            && enough > Some(Instant::now())
+        {
+            self.received(accepted).await;
+        }
+    }
+
+    async fn received(self: &Arc<Self>, accepted: io::Result<(Socket, Option<IpAddr>)>) {
+        match accepted {
+            Ok((socket, peer)) => match self.place(peer) {
+                Ok(place) => {
+                    tokio::spawn(connection::serve(Arc::clone(self), socket, peer, place));
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    sleep(REST).await;
-                }
+                Err(full) => self.turn_away(socket, full),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                self.shared.room.make_room();
+                sleep(REST).await;
             }
         }
     }
 
-    /// The next connection, once there is room for one.
-    async fn next(
-        &self,
-        listener: &tokio::net::TcpListener,
-    ) -> io::Result<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let room = Arc::clone(&self.shared.connections).acquire_owned();
-        let permit = room.await.map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, peer, permit))
+    fn place(&self, peer: Option<IpAddr>) -> Result<Place, Full> {
+        self.shared.room.enter(peer, &self.shared.live.load().limits)
     }
-}
 
-impl std::fmt::Debug for Worker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").finish_non_exhaustive()
+    /// Says so and closes. It may hold a descriptor for a moment, so that what it says arrives.
+    fn turn_away(&self, socket: Socket, full: Full) {
+        let refused = &self.shared.observer.metrics.refused_connections;
+        refused.with_label_values(&[full.label()]).inc();
+        let until = Instant::now().checked_add(connection::LINGER);
+        if let Some(until) = until {
+            tokio::spawn(timeout_at(until, connection::say_last(socket, reply::NO_ROOM)));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The strings that Twilio may have signed for one message: few, bounded, and made lazily.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::{
     form::{Order, Parameters, Tail},
@@ -19,6 +19,19 @@ pub struct Candidate {
     pub spelling: Spelling,
     /// In which order the form's names were appended.
     pub order: Order,
+}
+
+impl Candidate {
+    /// Its name in logs and counters; the usual one costs nothing.
+    #[must_use]
+    pub fn label(&self) -> Cow<'static, str> {
+        let plain = OriginForm { port: Port::Kept, without_userinfo: false };
+        if self.origin == plain && self.order == Order::Bytes {
+            Cow::Borrowed(self.spelling.label())
+        } else {
+            Cow::Owned(self.to_string())
+        }
+    }
 }
 
 impl fmt::Display for Candidate {

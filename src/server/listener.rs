@@ -1,0 +1,224 @@
+//! What the gate listens on: addresses, sockets in the file system, and what systemd passes.
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    os::unix::{
+        fs::FileTypeExt,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use listenfd::ListenFd;
+use socket2::{Domain, Socket as RawSocket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::config::Listen;
+
+/// Connections that wait for `accept`.
+const BACKLOG: i32 = 4096;
+
+/// The open listeners.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) listeners: Vec<Listener>,
+}
+
+/// One open listener.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// One accepted connection.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+/// A listener on a runtime.
+#[derive(Debug)]
+pub(super) enum Acceptor {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listening {
+    /// Opens all of them, or none.
+    pub(super) fn open(wanted: &[Listen]) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for listen in wanted {
+            let opened = match listen {
+                Listen::Tcp(address) => tcp(*address).map(|tcp| vec![Listener::Tcp(tcp)]),
+                Listen::Unix(path) => unix(path).map(|unix| vec![Listener::Unix(unix)]),
+                Listen::Systemd => passed(),
+            };
+            listeners.extend(opened.map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
+            })?);
+        }
+        Ok(Self { listeners })
+    }
+
+    /// Where they listen, ports resolved.
+    pub(super) fn addresses(&self) -> io::Result<Vec<Listen>> {
+        self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// The same sockets again: whoever is idle accepts, and none is lost when a worker ends.
+    pub(super) fn share(&self) -> io::Result<Self> {
+        let shared = self.listeners.iter().map(|listener| match listener {
+            Listener::Tcp(tcp) => tcp.try_clone().map(Listener::Tcp),
+            Listener::Unix(unix) => unix.try_clone().map(Listener::Unix),
+        });
+        Ok(Self { listeners: shared.collect::<io::Result<_>>()? })
+    }
+}
+
+impl Listener {
+    fn address(&self) -> io::Result<Listen> {
+        match self {
+            Self::Tcp(tcp) => tcp.local_addr().map(Listen::Tcp),
+            Self::Unix(unix) => {
+                let address = unix.local_addr()?;
+                Ok(Listen::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()))
+            }
+        }
+    }
+
+    /// Puts it on this thread's runtime.
+    pub(super) fn on_runtime(self) -> io::Result<Acceptor> {
+        match self {
+            Self::Tcp(tcp) => tokio::net::TcpListener::from_std(tcp).map(Acceptor::Tcp),
+            Self::Unix(unix) => tokio::net::UnixListener::from_std(unix).map(Acceptor::Unix),
+        }
+    }
+}
+
+impl Acceptor {
+    /// The next connection, and the address of who made it.
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(tcp) => {
+                let (stream, peer) = tcp.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Socket::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Self::Unix(unix) => {
+                let (stream, _) = unix.accept().await?;
+                Ok((Socket::Unix(stream), None))
+            }
+        }
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A socket that a dead process left behind is taken over; one that is in use is not.
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && UnixStream::connect(path).is_err() {
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Removes the file of a socket that is no longer listened on.
+pub(super) fn tidy(listen: &Listen) {
+    if let Listen::Unix(path) = listen
+        && let Err(error) = fs::remove_file(path)
+    {
+        tracing::debug!(%error, "cannot remove {}", path.display());
+    }
+}
+
+/// All sockets that systemd passed (sd_listen_fds(3)).
+fn passed() -> io::Result<Vec<Listener>> {
+    let mut passed = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..passed.len() {
+        let listener = match passed.take_tcp_listener(index) {
+            Ok(tcp) => tcp.map(Listener::Tcp),
+            Err(_) => passed.take_unix_listener(index)?.map(Listener::Unix),
+        };
+        match &listener {
+            Some(Listener::Tcp(tcp)) => tcp.set_nonblocking(true)?,
+            Some(Listener::Unix(unix)) => unix.set_nonblocking(true)?,
+            None => {}
+        }
+        listeners.extend(listener);
+    }
+    if listeners.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "systemd has passed no socket"));
+    }
+    Ok(listeners)
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Unix(unix) => Pin::new(unix).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
