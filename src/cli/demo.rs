@@ -35,6 +35,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failed> {
     let server = server::start(
         config::parse(&configuration(&hotline, &stage), "demo", Path::new("."))?,
         None,
+        None,
     )?;
     let gate = server
         .addresses

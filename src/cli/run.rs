@@ -22,19 +22,19 @@ pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failed> {
     }
     let config = config::load(sources)?;
     let sink = start_log()?;
-    let served = serve(config, &sink);
+    let served = serve(config, sources, &sink);
     sink.flush();
     served
 }
 
-fn serve(config: config::Config, sink: &Sink) -> Result<ExitCode, Failed> {
+fn serve(config: config::Config, sources: &Sources, sink: &Sink) -> Result<ExitCode, Failed> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let server = server::start(config, Some(sink.clone()))?;
+    let server = server::start(config, Some(sources.clone()), Some(sink.clone()))?;
     announce(&server);
     wait_for_signal()?;
     tracing::info!("stopping");
@@ -47,6 +47,9 @@ fn serve(config: config::Config, sink: &Sink) -> Result<ExitCode, Failed> {
 fn announce(server: &Server) {
     for address in &server.addresses {
         tracing::info!(%address, "listening");
+    }
+    if let Some(address) = &server.admin {
+        tracing::info!(%address, "admin listening");
     }
 }
 

@@ -6,13 +6,20 @@
 use std::{io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use rustls::ServerConfig;
 use std::future::poll_fn;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{sleep, timeout},
 };
 
-use super::{http1, http2, listener::Socket, room::Place, worker::Worker};
+use super::{
+    http1, http2,
+    listener::Socket,
+    room::Place,
+    tls::{self, Protocol},
+    worker::Worker,
+};
 use crate::forward::Tunnel;
 
 /// How long a side that has ended is listened to, and one that idles when the gate stops.
@@ -40,8 +47,39 @@ pub(super) enum Left<S> {
 
 /// Serves it to its end.
 pub(super) async fn serve(worker: Arc<Worker>, socket: Socket, peer: Option<IpAddr>, place: Place) {
-    converse(&worker, socket, peer).await;
+    let tls = worker.shared.live.load().tls.clone();
+    match tls {
+        None => converse(&worker, socket, peer).await,
+        Some(tls) => Box::pin(secure(&worker, &tls, socket, peer)).await,
+    }
     drop(place);
+}
+
+/// Waits for the client, shakes hands, and speaks what was agreed.
+async fn secure(
+    worker: &Arc<Worker>,
+    tls: &Arc<ServerConfig>,
+    socket: Socket,
+    peer: Option<IpAddr>,
+) {
+    let shared = &worker.shared;
+    let patience = shared.live.load().limits.head_timeout;
+    // A client that says nothing costs no handshake, and makes room where it is needed.
+    let spoken = tokio::select! {
+        biased;
+        ready = socket.readable() => ready.is_ok(),
+        () = shared.room.wanted() => false,
+        () = shared.stop.told_since(LINGER) => false,
+        () = sleep(patience) => false,
+    };
+    if !spoken {
+        return;
+    }
+    match tls::accept(tls, socket, patience).await {
+        Ok((stream, Protocol::Http1)) => converse(worker, stream, peer).await,
+        Ok((stream, Protocol::Http2)) => http2::serve(worker, stream, Bytes::new(), peer).await,
+        Err(error) => tracing::debug!(?peer, %error, "no TLS"),
+    }
 }
 
 /// Idles and speaks in turn.
@@ -68,6 +106,7 @@ async fn converse<S: Stream>(worker: &Arc<Worker>, mut stream: S, peer: Option<I
             Left::Gone => return,
         };
     }
+    let _too_late = timeout(LINGER, stream.shutdown()).await; // TLS says goodbye
 }
 
 /// Waits for the first bytes of a request; none when the client ends, idles for too long, has to

@@ -168,6 +168,16 @@ fn passed() -> io::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
+impl Socket {
+    /// Returns once there is something to read, or nothing more will come.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.readable().await,
+            Self::Unix(unix) => unix.readable().await,
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,

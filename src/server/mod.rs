@@ -3,28 +3,36 @@
 //! One worker per core, each with a runtime, a share of every listener and its own upstream
 //! connections: nothing on a request's way crosses threads.
 
+mod admin;
+mod changes;
 mod connection;
 mod exchange;
 mod http1;
 mod http2;
 mod listener;
+mod reload;
 mod reply;
 mod room;
+mod steward;
 mod stop;
+mod systemd;
+mod tls;
 mod wire;
 mod worker;
 
 use std::{io, sync::Arc, thread};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, Sources};
 use crate::forward::Load;
 use crate::gate::Buffers;
 use crate::observe::{Metrics, Observer, RouteCounters, Sink};
 use crate::routes::{Limits, Route, Table};
 use listener::Listening;
 use room::Room;
+use steward::{AtWork, Steward};
 use stop::Stop;
 
 /// What every exchange reads once and holds to its end.
@@ -34,6 +42,8 @@ pub struct Snapshot {
     pub table: Table,
     /// The bounds.
     pub limits: Limits,
+    /// TLS for connections from now on, if the listeners speak it.
+    tls: Option<Arc<ServerConfig>>,
     /// Whether HTTP/2 is taken without TLS too.
     http2_cleartext: bool,
     /// The routes' counters, in the table's order.
@@ -56,12 +66,28 @@ struct Shared {
 pub struct Server {
     /// Where it listens, ports resolved.
     pub addresses: Vec<Listen>,
+    /// Where the admin listener is, if there is one.
+    pub admin: Option<Listen>,
+    /// As written.
     wanted: Vec<Listen>,
     shared: Arc<Shared>,
     workers: Vec<thread::JoinHandle<()>>,
+    steward: AtWork,
 }
 
 impl Shared {
+    fn new(config: Config, metrics: Metrics, sink: Option<Sink>) -> Self {
+        reload::note_load(&metrics, &config);
+        Self {
+            live: ArcSwap::from_pointee(Snapshot::new(config, &metrics)),
+            observer: Observer::new(metrics, sink),
+            room: Arc::default(),
+            buffers: Arc::default(),
+            load: Arc::default(),
+            stop: Stop::new(),
+        }
+    }
+
     /// The text that Prometheus reads.
     fn figures(&self) -> String {
         let standing = &self.observer.metrics.standing;
@@ -73,10 +99,12 @@ impl Shared {
 }
 
 impl Snapshot {
-    fn new(table: Table, limits: Limits, http2_cleartext: bool, metrics: &Metrics) -> Self {
+    fn new(config: Config, metrics: &Metrics) -> Self {
+        let Config { table, limits, http2_cleartext, tls, .. } = config;
+        let tls = tls.map(|tls| tls.server);
         let counters = table.routes().iter().map(|route| metrics.route(&route.path.to_string()));
         let counters = counters.collect();
-        Self { table, limits, http2_cleartext, counters }
+        Self { table, limits, tls, http2_cleartext, counters }
     }
 
     fn counters(&self, route: &Route) -> Option<Arc<RouteCounters>> {
@@ -84,24 +112,20 @@ impl Snapshot {
     }
 }
 
-/// Opens the listeners and starts the workers. Lines go to `sink`, where there is one.
+/// Opens the listeners and starts the workers. What is loaded anew comes from `sources`; lines go to
+/// `sink`; both where there are any.
 ///
 /// # Errors
 /// When an address cannot be listened on or a worker not be started.
-pub fn start(config: Config, sink: Option<Sink>) -> io::Result<Server> {
+pub fn start(config: Config, sources: Option<Sources>, sink: Option<Sink>) -> io::Result<Server> {
     let listening = Listening::open(&config.listen)?;
     let addresses = listening.addresses()?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("GATEKEEPER_COMMIT"))
         .map_err(io::Error::other)?;
-    let snapshot = Snapshot::new(config.table, config.limits, config.http2_cleartext, &metrics);
-    let shared = Arc::new(Shared {
-        live: ArcSwap::from_pointee(snapshot),
-        observer: Observer::new(metrics, sink),
-        room: Arc::default(),
-        buffers: Arc::default(),
-        load: Arc::default(),
-        stop: Stop::new(),
-    });
+    let steward = Steward::new(&config, sources)?;
+    let admin = steward.address.clone();
+    let wanted = config.listen.iter().chain(&config.admin).cloned().collect();
+    let shared = Arc::new(Shared::new(config, metrics, sink));
     let count = thread::available_parallelism().map_or(1, usize::from);
     let mut workers = Vec::with_capacity(count);
     for number in 0..count {
@@ -110,25 +134,16 @@ pub fn start(config: Config, sink: Option<Sink>) -> io::Result<Server> {
         let worker = thread::Builder::new().name(format!("worker-{number}"));
         workers.push(worker.spawn(move || worker::work(part, &shared))?);
     }
-    Ok(Server { addresses, wanted: config.listen, shared, workers })
+    let steward = steward.start(Arc::clone(&shared))?;
+    systemd::ready("serving");
+    Ok(Server { addresses, admin, wanted, shared, workers, steward })
 }
 
 impl Server {
-    /// The text that Prometheus reads.
-    #[must_use]
-    pub fn figures(&self) -> String {
-        self.shared.figures()
-    }
-
-    /// Whether requests should be sent here: not while it drains.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        !self.shared.stop.is_draining()
-    }
-
     /// Says that it is no longer ready, waits as configured, stops accepting, lets what is in
     /// flight end, and returns when all workers have.
     pub fn stop(self) {
+        systemd::stopping();
         self.shared.stop.drain();
         thread::sleep(self.shared.live.load().limits.drain_delay);
         self.shared.stop.tell();
@@ -137,6 +152,7 @@ impl Server {
                 tracing::error!("a worker ended in a panic");
             }
         }
+        self.steward.end();
         for listen in &self.wanted {
             listener::tidy(listen);
         }

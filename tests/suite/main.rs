@@ -10,13 +10,16 @@
 )]
 
 mod accounts;
+mod admin;
 mod answers;
 mod commands;
 mod configuration;
 mod forwarding;
 mod hostile;
 mod properties;
+mod reload;
 mod rooms;
 mod support;
+mod tls;
 mod upstreams;
 mod vectors;

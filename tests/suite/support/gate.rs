@@ -29,7 +29,7 @@ pub(crate) struct Gate {
     address: SocketAddr,
     log: Arc<Log>,
     taken: AtomicUsize,
-    _folder: Folder,
+    folder: Folder,
 }
 
 #[derive(Default)]
@@ -41,10 +41,14 @@ struct Log {
 impl Gate {
     /// Runs with this configuration; `listen` is put before it.
     pub(crate) fn start(config: &str) -> Self {
-        let folder = Folder::new();
-        let text = format!("listen = \"127.0.0.1:0\"\n{config}");
-        let file = folder.write("gatekeeper.toml", &text);
+        Self::start_in(Folder::new(), config, &[])
+    }
+
+    /// The same, its file in a folder where others may lie already, with more variables.
+    pub(crate) fn start_in(folder: Folder, config: &str, variables: &[(&str, &str)]) -> Self {
+        let file = folder.write("gatekeeper.toml", &listening(config));
         let mut child = command(&["run", "-c", &file.display().to_string()])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -56,7 +60,7 @@ impl Gate {
         thread::spawn(move || writing.fill(stderr));
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
         let taken = AtomicUsize::new(0);
-        let mut gate = Self { child, address: unspecified, log, taken, _folder: folder };
+        let mut gate = Self { child, address: unspecified, log, taken, folder };
         let listening = gate.log.nth("listening", 0);
         gate.address = listening["address"].as_str().unwrap().parse().unwrap();
         gate
@@ -95,8 +99,46 @@ impl Gate {
 
     /// Asks it to end, as a supervisor would.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Asks it to read everything anew.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Replaces its configuration.
+    pub(crate) fn rewrite(&self, config: &str) {
+        self.folder.write("gatekeeper.toml", &listening(config));
+    }
+
+    pub(crate) const fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The `number`th line with this message, once it is there.
+    pub(crate) fn said(&self, message: &str, number: usize) -> Value {
+        self.log.nth(message, number)
+    }
+
+    /// A connection to its admin listener.
+    pub(crate) fn admin(&self) -> Client {
+        let line = self.said("admin listening", 0);
+        Client::connect(line["address"].as_str().unwrap().parse().unwrap())
+    }
+
+    /// What Prometheus reads of one metric, labels included.
+    pub(crate) fn figure(&self, name: &str) -> Option<f64> {
+        let mut admin = self.admin();
+        admin.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let text = admin.response().text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(value.parse().unwrap())
     }
 
     /// How it ended, once it has.
@@ -108,6 +150,11 @@ impl Gate {
     pub(crate) fn log(&self) -> String {
         self.log.lines.lock().unwrap().join("\n")
     }
+}
+
+/// Any port will do.
+fn listening(config: &str) -> String {
+    format!("listen = \"127.0.0.1:0\"\n{config}")
 }
 
 /// A configuration with the tests' origin and token, and `more`.

@@ -14,9 +14,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     server::WebPkiClientVerifier,
 };
 use tokio::{
@@ -25,9 +25,9 @@ use tokio::{
     runtime::Builder,
     sync::oneshot,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::gate::Folder;
+use super::{HOST, gate::Folder};
 
 /// A certificate authority of a test's own, with a folder for what it issues.
 pub(crate) struct Authority {
@@ -72,10 +72,35 @@ impl Authority {
         }
     }
 
-    fn roots(&self) -> Arc<RootCertStore> {
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
-        Arc::new(roots)
+        roots
+    }
+
+    /// A client that trusts both of these.
+    pub(crate) fn client_of_both(&self, other: &Self) -> ClientConfig {
+        let mut roots = self.roots();
+        roots.extend(other.roots().roots);
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        builder.with_root_certificates(roots).with_no_client_auth()
+    }
+
+    /// A client that trusts this authority and offers these protocols.
+    pub(crate) fn client(&self, own: Option<&Pair>, alpn: &[&str]) -> ClientConfig {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots());
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                builder.with_client_auth_cert(pair.chain.clone(), pair.private.clone_key()).unwrap()
+            }
+        };
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
     }
 
     /// A server that shows this certificate, asks for one of this authority or not, and speaks
@@ -85,7 +110,8 @@ impl Authority {
             .with_safe_default_protocol_versions()
             .unwrap();
         let builder = if asks {
-            let verifier = WebPkiClientVerifier::builder_with_provider(self.roots(), provider());
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), provider());
             builder.with_client_cert_verifier(verifier.build().unwrap())
         } else {
             builder.with_no_client_auth()
@@ -143,6 +169,18 @@ impl Relay {
         Self::between(move |stream| {
             let acceptor = acceptor.clone();
             async move { join(acceptor.accept(stream).await?, TcpStream::connect(to).await?).await }
+        })
+    }
+
+    /// Takes plain bytes and passes them on within TLS, to whom this name is promised.
+    pub(crate) fn to_tls(config: ClientConfig, to: SocketAddr) -> Self {
+        let connector = TlsConnector::from(Arc::new(config));
+        Self::between(move |stream| {
+            let connector = connector.clone();
+            async move {
+                let name = ServerName::try_from(HOST).unwrap();
+                join(stream, connector.connect(name, TcpStream::connect(to).await?).await?).await
+            }
         })
     }
 

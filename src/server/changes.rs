@@ -1,0 +1,178 @@
+//! Whether a file that the configuration was made from has changed.
+//!
+//! What is watched are the folders: an editor replaces a file, Kubernetes the symlink `..data` beside
+//! it. What counts is whether a file is another one than before, so that a log written into the same
+//! folder is no change.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+/// So long must it be quiet before a change is taken for complete.
+const QUIET: Duration = Duration::from_millis(250);
+/// How often the files are looked at where the system does not tell.
+const POLL: Duration = Duration::from_secs(2);
+
+/// The files, how they were when last looked at, and who tells of changes.
+pub(super) struct Changes {
+    files: Vec<PathBuf>,
+    seen: Vec<Stamp>,
+    told: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+}
+
+/// What tells one state of a file from another. Nothing, where there is no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp(Option<(PathBuf, u64, u64, i64, i64)>);
+
+impl Stamp {
+    fn of(file: &Path) -> Self {
+        let now = fs::canonicalize(file).and_then(|real| {
+            let meta = fs::metadata(&real)?;
+            Ok((real, meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
+        });
+        Self(now.ok())
+    }
+}
+
+impl Changes {
+    /// Watches these files from now on.
+    pub(super) fn of(files: Vec<PathBuf>) -> Self {
+        let told = Arc::new(Notify::new());
+        let watcher = watcher(&files, &told);
+        let seen = stamps(&files);
+        Self { files, seen, told, watcher }
+    }
+
+    /// From now on it is about these files. What has changed since the last look still counts.
+    pub(super) fn are_of(&mut self, files: Vec<PathBuf>) {
+        if files != self.files {
+            *self = Self::of(files);
+        }
+    }
+
+    /// Takes the files for seen: they are about to be read.
+    pub(super) fn look(&mut self) {
+        self.seen = stamps(&self.files);
+    }
+
+    /// Returns once a file has changed and the changing seems to be over.
+    pub(super) async fn next(&mut self) {
+        loop {
+            if self.watcher.is_some() {
+                self.told.notified().await;
+                while timeout(QUIET, self.told.notified()).await.is_ok() {}
+            } else {
+                sleep(POLL).await;
+            }
+            if self.is_other() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a file is another one than when last looked at.
+    fn is_other(&self) -> bool {
+        stamps(&self.files) != self.seen
+    }
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    files.iter().map(|file| Stamp::of(file)).collect()
+}
+
+/// `None` where the system cannot tell of changes, as when its inotify watches are used up.
+fn watcher(files: &[PathBuf], told: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let teller = Arc::clone(told);
+    let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading is no change, and loading reads.
+        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+            teller.notify_one();
+        }
+    });
+    let watched = made.and_then(|mut watcher| {
+        for folder in folders(files) {
+            watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+        }
+        Ok(watcher)
+    });
+    watched
+        .inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: looking at the files every 2 s"))
+        .ok()
+}
+
+/// Where the files are named, and where they really lie.
+fn folders(files: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let named = files.iter().map(PathBuf::clone);
+    let real = files.iter().filter_map(|file| fs::canonicalize(file).ok());
+    named.chain(real).filter_map(|file| folder(&file)).collect()
+}
+
+fn folder(file: &Path) -> Option<PathBuf> {
+    let parent = file.parent()?;
+    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// A folder as Kubernetes lays it out: `token -> ..data/token`, `..data -> ..1`.
+    fn mounted(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("gatekeeper-{}-{name}", std::process::id()));
+        let _old = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("..1")).unwrap();
+        fs::write(folder.join("..1/token"), "one").unwrap();
+        symlink("..1", folder.join("..data")).unwrap();
+        symlink("..data/token", folder.join("token")).unwrap();
+        folder
+    }
+
+    fn swap(folder: &Path) {
+        fs::create_dir(folder.join("..2")).unwrap();
+        fs::write(folder.join("..2/token"), "two").unwrap();
+        symlink("..2", folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    }
+
+    fn within<T>(seconds: u64, future: impl Future<Output = T>) -> Option<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { timeout(Duration::from_secs(seconds), future).await.ok() })
+    }
+
+    #[test]
+    fn a_swapped_symlink_is_a_change_and_a_neighbour_is_none() {
+        let folder = mounted("swap");
+        let mut changes = Changes::of(vec![folder.join("token")]);
+        assert!(changes.watcher.is_some());
+        fs::write(folder.join("neighbour.log"), "x").unwrap();
+        assert_eq!(within(1, changes.next()), None, "a neighbour");
+        swap(&folder);
+        assert_eq!(within(5, changes.next()), Some(()), "a swapped symlink");
+        changes.look();
+        fs::read(folder.join("token")).unwrap();
+        assert_eq!(within(1, changes.next()), None, "reading");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn without_the_systems_help_the_files_are_looked_at() {
+        let folder = mounted("poll");
+        let mut changes = Changes { watcher: None, ..Changes::of(vec![folder.join("token")]) };
+        swap(&folder);
+        assert_eq!(within(5, changes.next()), Some(()));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

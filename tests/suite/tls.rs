@@ -1,0 +1,151 @@
+//! TLS on the listener.
+
+use std::{thread, time::Duration};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use crate::support::{
+    HOST, ORIGIN, TOKEN,
+    client::{Client, Response},
+    gate::{Folder, Gate, guarded},
+    message::Message,
+    tls::{Authority, Relay},
+    upstream::{TWIML, Upstream},
+};
+
+const TLS: &str = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
+
+/// A gate that speaks TLS, with more lines at the end.
+fn secured(authority: &Authority, app: &Upstream, more: &str) -> Gate {
+    let folder = Folder::new();
+    authority.issue(HOST, 2099).write(&folder, "gate");
+    Gate::start_in(folder, &guarded(app, &format!("{TLS}{more}")), &[])
+}
+
+fn voice() -> Message {
+    Message::form("/voice?a=1", "To=%2B1").signed()
+}
+
+fn assert_answered(response: &Response) {
+    assert_eq!((response.status, response.text()), (200, TWIML.to_owned()), "{response:?}");
+}
+
+#[test]
+fn requests_in_tls_are_judged_and_forwarded_as_any() {
+    let (authority, app) = (Authority::new(), Upstream::start());
+    let gate = secured(&authority, &app, "");
+    for alpn in [&["http/1.1"][..], &[]] {
+        let relay = Relay::to_tls(authority.client(None, alpn), gate.address());
+        let mut client = Client::connect(relay.address);
+        for pause in [0, 0, 1500] {
+            thread::sleep(Duration::from_millis(pause)); // long enough for the connection to idle
+            client.send(&voice().bytes());
+            assert_answered(&client.response());
+        }
+        client.send(&Message::get("/voice").bytes());
+        assert_eq!(client.response().status, 418);
+    }
+    assert_eq!(app.requests().len(), 6);
+    assert_eq!(app.requests()[0].line(), "POST /voice?a=1 HTTP/1.1");
+}
+
+#[test]
+fn a_websocket_in_tls_is_tunnelled() {
+    let (authority, app) = (Authority::new(), Upstream::start());
+    let gate = secured(&authority, &app, "");
+    let relay = Relay::to_tls(authority.client(None, &["http/1.1"]), gate.address());
+    let mut client = Client::connect(relay.address);
+    let handshake = Message::get("/media")
+        .field("Connection", "Upgrade")
+        .field("Upgrade", "websocket")
+        .field("Sec-WebSocket-Version", "13")
+        .field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .signed();
+    client.send(&handshake.bytes());
+    assert_eq!(client.response().status, 101);
+    client.send(b"hello");
+    assert_eq!(client.exactly(5).unwrap(), b"hello");
+}
+
+/// What HTTP/2 over this relay answers to a signed and to an unsigned request.
+fn http2_statuses(relay: &Relay) -> [StatusCode; 2] {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = TokioIo::new(TcpStream::connect(relay.address).await.unwrap());
+        let (sender, driver) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(driver);
+        let request = |signature: Option<&str>| {
+            let mut sender = sender.clone();
+            let mut request = Request::post(format!("{ORIGIN}/voice?a=1"))
+                .header("content-type", "application/x-www-form-urlencoded");
+            if let Some(signature) = signature {
+                request = request.header("x-twilio-signature", signature);
+            }
+            let request = request.body(Full::new(Bytes::from_static(b"To=%2B1"))).unwrap();
+            async move {
+                let response = sender.send_request(request).await.unwrap();
+                let status = response.status();
+                response.into_body().collect().await.unwrap();
+                status
+            }
+        };
+        let signature = Message::form("/voice?a=1", "To=%2B1").signature(TOKEN);
+        let (signed, unsigned) = tokio::join!(request(Some(&signature)), request(None));
+        [signed, unsigned]
+    })
+}
+
+#[test]
+fn alpn_chooses_http2() {
+    let (authority, app) = (Authority::new(), Upstream::start());
+    let gate = secured(&authority, &app, "");
+    let relay = Relay::to_tls(authority.client(None, &["h2", "http/1.1"]), gate.address());
+    assert_eq!(http2_statuses(&relay), [StatusCode::OK, StatusCode::IM_A_TEAPOT]);
+    let arrived = app.only();
+    assert_eq!(arrived.line(), "POST /voice?a=1 HTTP/1.1");
+    assert_eq!(arrived.values("Host"), [HOST]);
+    assert_eq!(arrived.body, b"To=%2B1");
+}
+
+#[test]
+fn cleartext_is_not_answered_where_tls_is_spoken() {
+    let (authority, app) = (Authority::new(), Upstream::start());
+    let gate = secured(&authority, &app, "");
+    let mut client = gate.connect();
+    client.send(&voice().bytes());
+    let said = client.rest().unwrap_or_default();
+    assert!(said.len() <= 7, "an alert at most: {said:?}");
+    assert_eq!(app.bytes(), 0);
+}
+
+#[test]
+fn who_does_not_shake_hands_in_time_is_gone() {
+    let (authority, app) = (Authority::new(), Upstream::start());
+    let gate = secured(&authority, &app, "[limits]\nhead_timeout = \"300ms\"\n");
+    let mut silent = gate.connect();
+    assert!(silent.is_at_end());
+    let mut slow = gate.connect();
+    slow.send(b"\x16\x03\x01"); // as a handshake begins
+    slow.rest().unwrap_or_default();
+}
+
+#[test]
+fn with_client_ca_every_client_needs_a_certificate() {
+    let (authority, stranger, app) = (Authority::new(), Authority::new(), Upstream::start());
+    let more = format!("client_ca = \"{}\"\n", authority.ca().display());
+    let gate = secured(&authority, &app, &more);
+    let client = |pair| {
+        let relay = Relay::to_tls(authority.client(pair, &["http/1.1"]), gate.address());
+        let mut client = Client::connect(relay.address);
+        client.send(&voice().bytes());
+        client.try_response()
+    };
+    let own = authority.issue("twilio.example.com", 2099);
+    assert_answered(&client(Some(&own)).unwrap());
+    assert!(client(None).is_err());
+    assert!(client(Some(&stranger.issue("twilio.example.com", 2099))).is_err());
+    assert_eq!(app.requests().len(), 1);
+}
