@@ -16,17 +16,28 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Fields that are about one connection (RFC 9110 §7.6.1, and what older software put there).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Fields of a request that end here as well: `Expect`, whose answer was ours to give, since the
+/// body is here; `HTTP2-Settings`, an offer of h2c that we do not make (RFC 9113 §3.1 dropped it);
+/// and look-alikes: CGI and WSGI fold `X_Twilio_Signature` and `X-Twilio-Signature` into one
+/// variable, and which of them wins is the app's luck.
+fn ends_here(name: &str) -> bool {
+    is_hop_by_hop(name) || matches!(name, "expect" | "http2-settings") || name.contains('_')
+}
 
 /// End-to-end fields that a `Connection` line may name in vain: dropping them would let a sender
 /// change what the app is told.
@@ -44,12 +55,8 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 pub(super) fn prepare(head: &mut RequestHead, handshake: bool) {
     let headers = &mut head.headers;
     let upgrade = if handshake { headers.get(header::UPGRADE).cloned() } else { None };
-    drop_hop_by_hop(headers);
-    // Its answer was ours to give: the body is here.
-    headers.remove(header::EXPECT);
-    // An offer of h2c that we do not make (RFC 9113 §3.1 dropped it).
-    headers.remove("http2-settings");
-    drop_look_alikes(headers);
+    drop_named(headers);
+    drop_all(headers, ends_here);
     if let Some(upgrade) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, upgrade);
@@ -59,19 +66,31 @@ pub(super) fn prepare(head: &mut RequestHead, handshake: bool) {
 
 /// Removes hop-by-hop fields and what `Connection` names, end-to-end fields excepted.
 pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: SmallVec<[HeaderName; 2]> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-            .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-            .filter(|name| !is_end_to_end(name))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
+    drop_named(headers);
+    drop_all(headers, is_hop_by_hop);
+}
+
+fn drop_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
     }
-    for name in &HOP_BY_HOP {
+    let named: SmallVec<[HeaderName; 2]> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| !is_end_to_end(name))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// One walk over the names; most heads have none to drop.
+fn drop_all(headers: &mut HeaderMap, drops: fn(&str) -> bool) {
+    let dropped: SmallVec<[HeaderName; 4]> =
+        headers.keys().filter(|name| drops(name.as_str())).cloned().collect();
+    for name in dropped {
         headers.remove(name);
     }
 }
@@ -93,16 +112,6 @@ pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: Option<IpAddr>, ro
         if let Some(value) = value {
             headers.insert(name, value);
         }
-    }
-}
-
-/// Removes fields with an underscore in their name: CGI and WSGI fold `X_Twilio_Signature` and
-/// `X-Twilio-Signature` into one variable, and which of them wins is the app's luck.
-fn drop_look_alikes(headers: &mut HeaderMap) {
-    let look_alikes: SmallVec<[HeaderName; 2]> =
-        headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-    for name in look_alikes {
-        headers.remove(name);
     }
 }
 
@@ -139,7 +148,7 @@ mod tests {
     #[test]
     fn look_alikes_never_reach_the_app() {
         let mut headers = map(&[("X_Twilio_Signature", "s"), ("X-Ok", "1")]);
-        drop_look_alikes(&mut headers);
+        drop_all(&mut headers, ends_here);
         assert_eq!(headers.keys().count(), 1);
     }
 }

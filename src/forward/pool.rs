@@ -15,7 +15,15 @@ use crate::routes::{Limits, Upstream};
 /// Unused connections, the latest on top. Nothing waits here: who finds none opens one.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: Mutex<HashMap<Arc<Upstream>, Vec<Idle>>>,
+    idle: Mutex<Stacks>,
+}
+
+/// By the upstream's place in memory. Each connection holds its upstream, so the place is not
+/// another's as long as there is one.
+type Stacks = HashMap<usize, Vec<Idle>>;
+
+fn place(upstream: &Arc<Upstream>) -> usize {
+    Arc::as_ptr(upstream).addr()
 }
 
 #[derive(Debug)]
@@ -67,7 +75,7 @@ impl Pool {
     pub(super) fn take(&self, upstream: &Arc<Upstream>) -> Option<Box<Connection>> {
         let now = Instant::now();
         let mut idle = self.idle();
-        let stack = idle.get_mut(upstream)?;
+        let stack = idle.get_mut(&place(upstream))?;
         let latest = stack.pop().filter(|latest| latest.until > now);
         if latest.is_none() {
             stack.clear(); // those below it have waited longer
@@ -82,7 +90,7 @@ impl Pool {
             return;
         }
         let mut idle = self.idle();
-        let stack = idle.entry(Arc::clone(connection.upstream())).or_default();
+        let stack = idle.entry(place(connection.upstream())).or_default();
         if stack.len() < keep.among {
             stack.push(Idle { connection, until });
         }
@@ -97,7 +105,7 @@ impl Pool {
     }
 
     /// A panic elsewhere cannot leave a half-changed stack behind.
-    fn idle(&self) -> MutexGuard<'_, HashMap<Arc<Upstream>, Vec<Idle>>> {
+    fn idle(&self) -> MutexGuard<'_, Stacks> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

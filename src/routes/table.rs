@@ -1,9 +1,12 @@
 //! All routes, and which one a path belongs to.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
-    Access, Pattern, Route, Statuses,
+    Access, Pattern, Route, Statuses, Upstream,
     path::{folded, is_unsafe},
 };
 
@@ -24,9 +27,7 @@ impl Table {
     /// Indexes the routes. Of two with one path the later would win; the configuration refuses such.
     #[must_use]
     pub fn new(routes: Vec<Route>, statuses: Statuses) -> Self {
-        let numbered = routes.into_iter().enumerate();
-        let routes: Vec<_> =
-            numbered.map(|(number, route)| Arc::new(Route { number, ..route })).collect();
+        let routes = with_shared_upstreams(routes);
         let mut table = Self {
             routes: Vec::new(),
             exact: HashMap::new(),
@@ -83,6 +84,21 @@ impl Table {
         let nearest = readings.find_map(|reading| self.folded.get(reading));
         nearest.is_some_and(|others| others.iter().any(|other| !same_access(other, route)))
     }
+}
+
+/// The routes numbered, and with one value for all upstreams that are equal: routes with one
+/// upstream share its connections.
+#[expect(clippy::mutable_key_type, reason = "an upstream is hashed by what never changes")]
+fn with_shared_upstreams(routes: Vec<Route>) -> Vec<Arc<Route>> {
+    let mut known: HashSet<Arc<Upstream>> = HashSet::new();
+    let numbered = routes.into_iter().enumerate();
+    let shared = numbered.map(|(number, route)| {
+        let upstream = known.get(&route.upstream).unwrap_or(&route.upstream);
+        let upstream = Arc::clone(upstream);
+        known.insert(Arc::clone(&upstream));
+        Arc::new(Route { number, upstream, ..route })
+    });
+    shared.collect()
 }
 
 fn same_access(left: &Route, right: &Route) -> bool {
