@@ -32,6 +32,11 @@ fn proxies_in_front_change_nothing() {
     pytest("test_proxies.py");
 }
 
+#[test]
+fn many_streams_lose_no_frame() {
+    pytest("test_streams.py");
+}
+
 /// Runs one file of tests.
 fn pytest(file: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");
