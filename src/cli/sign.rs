@@ -53,9 +53,13 @@ fn webhook(args: &SignArgs) -> Result<Webhook, Failed> {
 
 /// A form of `K=V` texts, or a GET if there are none.
 pub(super) fn from_data(url: &str, data: &[String]) -> Result<Webhook, Failed> {
-    let pairs: Option<Vec<_>> = data.iter().map(|pair| pair.split_once('=')).collect();
-    let pairs = pairs.ok_or(Failed::Usage("-d takes NAME=VALUE"))?;
+    let pairs = pairs(data)?;
     Ok(if pairs.is_empty() { Webhook::get(url) } else { Webhook::form(url, encode_form(pairs)) })
+}
+
+pub(super) fn pairs(data: &[String]) -> Result<Vec<(&str, &str)>, Failed> {
+    let pairs: Option<Vec<_>> = data.iter().map(|pair| pair.split_once('=')).collect();
+    pairs.ok_or(Failed::Usage("-d takes NAME=VALUE"))
 }
 
 /// Tokens are never taken from the command line: they would show in the process list.

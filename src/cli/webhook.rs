@@ -1,5 +1,7 @@
 //! Requests as Twilio sends them: signed, and with the names and headers that it uses.
 
+use std::hash::{BuildHasher, RandomState};
+
 use sha2::{Digest, Sha256};
 
 use crate::config::Secret;
@@ -29,6 +31,13 @@ impl Webhook {
     /// A GET of this URL.
     pub(super) fn get(url: &str) -> Self {
         Self { url: without_fragment(url), body: Body::None }
+    }
+
+    /// A WebSocket handshake: a GET whose URL is signed with `wss`, or `ws` for plain HTTP.
+    pub(super) fn handshake(url: &str) -> Self {
+        let url = without_fragment(url);
+        let url = url.strip_prefix("http").map_or_else(|| url.clone(), |rest| format!("ws{rest}"));
+        Self { url, body: Body::None }
     }
 
     /// A form POST.
@@ -98,13 +107,14 @@ impl Webhook {
             self.authority()
         );
         head.push_str("User-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n");
-        head.push_str("I-Twilio-Idempotency-Token: 6f0a4b6e-7a0f-4f8e-9d57-3b7a54b0f3d1\r\n");
         if let Some(content_type) = self.content_type() {
             head.push_str(&format!(
                 "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
                 self.body().len()
             ));
         }
+        head.push_str(&format!("I-Twilio-Idempotency-Token: {}\r\n", uuid(&fresh_hex())));
+        head.push_str("X-Home-Region: us1\r\n");
         if let Some(signature) = signature {
             head.push_str(&format!("X-Twilio-Signature: {signature}\r\n"));
         }
@@ -160,6 +170,19 @@ fn escape(text: &str) -> String {
     bytes.collect()
 }
 
+/// 32 digits that have not been used before: for what must be new each time, but need not be secret.
+pub(super) fn fresh_hex() -> String {
+    let half = || RandomState::new().hash_one("fresh");
+    format!("{:016x}{:016x}", half(), half())
+}
+
+/// 32 digits in the shape of a random UUID (RFC 9562, section 5.4).
+fn uuid(digits: &str) -> String {
+    let part = |from, to| digits.get(from..to).unwrap_or_default();
+    let [a, b, c, d, e] = [part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32)];
+    format!("{a}-{b}-4{c}-8{d}-{e}")
+}
+
 fn without_fragment(url: &str) -> String {
     url.split('#').next().unwrap_or_default().to_owned()
 }
@@ -170,4 +193,29 @@ fn hex(bytes: &[u8]) -> String {
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_idempotency_tokens_are_alike() {
+        let token = || uuid(&fresh_hex());
+        let one = token();
+        let lengths: Vec<_> = one.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_ne!(one, token());
+    }
+
+    #[test]
+    fn a_handshake_is_signed_with_the_schemes_of_websockets() {
+        for (given, signed) in [
+            ("https://h/a", "wss://h/a"),
+            ("http://h:1/a#f", "ws://h:1/a"),
+            ("wss://h/", "wss://h/"),
+        ] {
+            assert_eq!(Webhook::handshake(given).url, signed);
+        }
+    }
 }

@@ -21,7 +21,7 @@ class Flask(Process):
         self.port = free_port()
         bind, log = f"127.0.0.1:{self.port}", "--access-logfile=-"
         variables = {"TWILIO_AUTH_TOKEN": TOKEN, "WEATHER_API": weather_api.url, "WEATHER_API_KEY": "none"}
-        super().__init__(BIN / "gunicorn", "flask_app:app", "--bind", bind, "--threads=4", log, **variables)
+        super().__init__(BIN / "gunicorn", "flask_app:app", "--bind", bind, "--threads=4", "--no-control-socket", log, **variables)
         self.wait_for(lambda: accepts(self.port), "gunicorn")
 
     def requests(self):

@@ -37,6 +37,11 @@ fn many_streams_lose_no_frame() {
     pytest("test_streams.py");
 }
 
+#[test]
+fn send_speaks_as_twilio_does() {
+    pytest("test_send.py");
+}
+
 /// Runs one file of tests.
 fn pytest(file: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");

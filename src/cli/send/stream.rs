@@ -1,0 +1,173 @@
+//! A Media Stream: the handshake as Twilio signs it, then a second of a silent call.
+//! <https://www.twilio.com/docs/voice/media-streams/websocket-messages>
+
+use std::{
+    io::{self, Read, Write},
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value, json};
+use tungstenite::{
+    ClientHandshake, Error, HandshakeError, Message, WebSocket,
+    handshake::client::generate_key,
+    http::{Request, Response, request::Builder},
+};
+
+use super::preset::ACCOUNT;
+use crate::cli::{
+    Failed, print,
+    webhook::{Webhook, fresh_hex},
+};
+use crate::signature::Key;
+
+/// How much audio one message carries.
+const FRAME: Duration = Duration::from_millis(20);
+const FRAMES: u32 = 50;
+/// 20 ms of silence in 8 kHz mu-law.
+const SILENCE: [u8; 160] = [0xff; 160];
+/// An app that never stops talking is cut off after so many.
+const MOST_MESSAGES: usize = 10_000;
+
+/// One stream, not opened yet.
+pub(super) struct Stream {
+    webhook: Webhook,
+    stream_sid: String,
+    call_sid: String,
+    parameters: Map<String, Value>,
+}
+
+impl Stream {
+    pub(super) fn new(url: &str, parameters: &[(&str, &str)]) -> Self {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        Self {
+            webhook: Webhook::handshake(url),
+            stream_sid: format!("MZ{}", fresh_hex()),
+            call_sid: format!("CA{}", fresh_hex()),
+            parameters: parameters.collect(),
+        }
+    }
+
+    /// Prints the answer; gives the connection if it is 101.
+    pub(super) fn open<L: Read + Write>(
+        &self,
+        key: &Key,
+        line: L,
+    ) -> Result<Option<WebSocket<L>>, Failed> {
+        let handshake = ClientHandshake::start(line, self.request(key)?, None);
+        match handshake.map_err(io::Error::other)?.handshake() {
+            Ok((connection, response)) => {
+                tell(&response, b"")?;
+                Ok(Some(connection))
+            }
+            Err(HandshakeError::Failure(Error::Http(response))) => {
+                tell(&response, response.body().as_deref().unwrap_or_default())?;
+                Ok(None)
+            }
+            Err(HandshakeError::Failure(other)) => Err(io::Error::other(other).into()),
+            Err(HandshakeError::Interrupted(_)) => {
+                Err(io::Error::from(io::ErrorKind::TimedOut).into())
+            }
+        }
+    }
+
+    fn request(&self, key: &Key) -> io::Result<Request<()>> {
+        let fields = [
+            ("host", self.webhook.authority()),
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", &generate_key()),
+            ("user-agent", "TwilioProxy/1.1"),
+            ("x-twilio-signature", &self.webhook.signature(key)),
+        ];
+        let request = Request::builder().uri(&self.webhook.url);
+        let request =
+            fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Builder::body(request, ()).map_err(io::Error::other)
+    }
+
+    /// Sends the call, hangs up, and prints what the app has said up to there.
+    pub(super) fn talk<L: Read + Write>(&self, mut connection: WebSocket<L>) -> Result<(), Failed> {
+        self.speak(&mut connection).map_err(io::Error::other)?;
+        let mut media = 0_usize;
+        for _ in 0..MOST_MESSAGES {
+            match connection.read() {
+                Ok(Message::Text(text)) if is_media(&text) => media = media.saturating_add(1),
+                Ok(Message::Text(text)) => print::line(&text)?,
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        print::error(&format!("sent {FRAMES} media messages, got {media}"));
+        Ok(())
+    }
+
+    fn speak<L: Read + Write>(&self, connection: &mut WebSocket<L>) -> Result<(), Error> {
+        let mut say = |message: Value| connection.send(Message::text(message.to_string()));
+        say(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" }))?;
+        say(self.start())?;
+        let began = Instant::now();
+        for chunk in 1..=FRAMES {
+            let at = FRAME.saturating_mul(chunk);
+            thread::sleep(at.saturating_sub(began.elapsed()));
+            say(self.media(chunk, at))?;
+        }
+        say(json!({
+            "event": "stop",
+            "sequenceNumber": FRAMES.saturating_add(2).to_string(),
+            "stop": { "accountSid": ACCOUNT, "callSid": self.call_sid },
+            "streamSid": self.stream_sid,
+        }))?;
+        connection.close(None)
+    }
+
+    fn start(&self) -> Value {
+        json!({
+            "event": "start",
+            "sequenceNumber": "1",
+            "start": {
+                "accountSid": ACCOUNT,
+                "streamSid": self.stream_sid,
+                "callSid": self.call_sid,
+                "tracks": ["inbound"],
+                "mediaFormat": { "encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1 },
+                "customParameters": self.parameters,
+            },
+            "streamSid": self.stream_sid,
+        })
+    }
+
+    fn media(&self, chunk: u32, at: Duration) -> Value {
+        json!({
+            "event": "media",
+            "sequenceNumber": chunk.saturating_add(1).to_string(),
+            "media": {
+                "track": "inbound",
+                "chunk": chunk.to_string(),
+                "timestamp": at.as_millis().to_string(),
+                "payload": BASE64_STANDARD.encode(SILENCE),
+            },
+            "streamSid": self.stream_sid,
+        })
+    }
+}
+
+fn is_media(text: &str) -> bool {
+    serde_json::from_str(text)
+        .is_ok_and(|message: Value| message.get("event") == Some(&"media".into()))
+}
+
+/// The answer's head, and what else it has.
+fn tell<B>(response: &Response<B>, body: &[u8]) -> io::Result<()> {
+    print::line(&format!("{:?} {}", response.version(), response.status()))?;
+    for (name, value) in response.headers() {
+        print::line(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))?;
+    }
+    if body.is_empty() {
+        Ok(())
+    } else {
+        print::line(&format!("\n{}", String::from_utf8_lossy(body).trim_end()))
+    }
+}
