@@ -1,4 +1,7 @@
-"""Prints README.md with the part between its two markers made anew from sdk.json."""
+"""Prints README.md with the part between its two markers made anew.
+
+What the SDKs answer stands in sdk.json; what the gate answered was just asked.
+"""
 
 import json
 import sys
@@ -10,6 +13,21 @@ BEGIN, END = "<!-- conformance table: begin, written by make_table.py -->", "<!-
 
 def word(answer):
     return {True: "accept", False: "refuse"}.get(answer) or f"`{answer.removeprefix('error:')}`"
+
+
+def gate(v):
+    return word(v["valid"]) if v["valid"] else f"{word(v['valid'])}, {v['status']}"
+
+
+def sdks(v):
+    return word(v["python"]), word(v["node"])
+
+
+def check(vectors):
+    for v in vectors:
+        assert (v["status"] in (200, 101)) == v["valid"], f"{v['id']}: the gate answered {v['status']}"
+        is_exception = not v["valid"] and True in (v["python"], v["node"])
+        assert ("left_open" in v) == is_exception, f"{v['id']}: left_open is for what an SDK accepts and the gate refuses"
 
 
 def row(*cells):
@@ -40,22 +58,45 @@ def disagreements(vectors):
         if not of:
             continue
         yield f"\n### {tier}\n"
-        yield row("vector", "the gate must", "python", "node", "why")
+        yield row("vector", "gate", "python", "node", "why")
         yield row(*["---"] * 5)
         for v in of:
-            yield row(f"`{v['id']}`", word(v["valid"]), word(v["python"]), word(v["node"]), v["note"])
+            yield row(f"`{v['id']}`", gate(v), *sdks(v), v["note"])
+
+
+def exceptions(vectors):
+    yield row("vector", "python", "node", "what accepting it would leave unproven")
+    yield row(*["---"] * 4)
+    for v in vectors:
+        if "left_open" in v:
+            yield row(f"`{v['id']}`", *sdks(v), v["left_open"])
+
+
+def everything(vectors):
+    yield row("vector", "gate", "python", "node")
+    yield row(*["---"] * 4)
+    for v in vectors:
+        yield row(f"`{v['id']}`", gate(v), *sdks(v))
 
 
 def table(vectors):
     versions = sorted({v["source"].split(") ")[0].removeprefix("generated: ") + ")" for v in vectors if " (" in v["source"]})
     dissent = list(disagreements(vectors))
-    yield f"SDKs: {', '.join(versions)}.\n"
+    exempt = list(exceptions(vectors))
+    yield f"SDKs: {', '.join(versions)}. The gate's answers are those of the program itself.\n"
     yield from counts(vectors)
     yield f"\nWhere the two SDKs and the gate are not of one mind ({sum(line.startswith('| `') for line in dissent)} of {len(vectors)}):"
     yield from dissent
+    yield "\n### What an SDK accepts and the gate refuses\n"
+    yield "The gate accepts whatever one of the SDKs accepts, with these exceptions:\n"
+    yield from exempt
+    yield "\n### Every vector\n"
+    yield from everything(vectors)
 
 
-vectors = json.loads(Path(sys.argv[1]).read_text())
-before, rest = Path(sys.argv[2]).read_text().split(BEGIN)
+statuses = json.loads(Path(sys.argv[2]).read_text())
+vectors = [{**v, "status": statuses[v["id"]]} for v in json.loads(Path(sys.argv[1]).read_text())]
+check(vectors)
+before, rest = Path(sys.argv[3]).read_text().split(BEGIN)
 after = rest.split(END)[1]
 print(before + BEGIN + "\n\n" + "\n".join(table(vectors)) + "\n\n" + END + after, end="")

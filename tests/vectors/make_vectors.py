@@ -23,7 +23,7 @@ SETTINGS = "X-Twilio-Webhooks-Signature-Settings"
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 ORDER = (
     "id tier valid python node method url public_url target signed_url content_type headers body body_b64 "
-    "allow_empty_form algorithm token signature signed_over source note set"
+    "allow_empty_form algorithm token signature signed_over source note left_open set"
 ).split()
 
 ALTER = {
