@@ -45,8 +45,8 @@ def test_the_flask_app_would_refuse_by_itself(flask):
 @pytest.mark.parametrize("path", ["/", *FLASK])
 def test_flask_hears_nothing_of_the_unproven(before_flask, flask, path):
     before = flask.requests()
+    assert form(path).to(Connection(before_flask.port), None).status == 418
     connection = Connection(before_flask.port)
-    assert form(path).to(connection, None).status == 418
     assert get(path).to(connection, None).status == 418
     assert form(path).to(connection, token=OTHER_TOKEN).status == 403
     assert form(path, {}).to(connection).status == 400
@@ -80,8 +80,8 @@ def test_express_would_refuse_by_itself(express):
 
 def test_express_hears_nothing_of_the_unproven(before_express, express):
     before = express.seen()
+    assert form("/voice").to(Connection(before_express.port), None).status == 418
     connection = Connection(before_express.port)
-    assert form("/voice").to(connection, None).status == 418
     assert form("/voice").to(connection, token=OTHER_TOKEN).status == 403
     changed = form("/voice")
     changed.body += "&Extra=1"
