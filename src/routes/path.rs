@@ -1,7 +1,7 @@
 //! Paths that one app reads as one thing and another as something else.
 
 /// Whether some app or proxy may take this path for another one: dot segments, empty segments,
-/// `\`, `;`, a bad escape, or an escaped `.`, `/`, `\`, `%` or NUL.
+/// `\`, `;`, a bad escape, or an escape that some decoder reads as more than data.
 ///
 /// A subtree refuses these, so that `/status/../voice` is never let in as `/status/*`.
 pub(super) fn is_unsafe(path: &[u8]) -> bool {
@@ -17,13 +17,21 @@ pub(super) fn is_unsafe(path: &[u8]) -> bool {
         rest = match rest {
             [] => return false,
             [b'%', high, low, rest @ ..] => match escaped(*high, *low) {
-                None | Some(b'.' | b'/' | b'\\' | b'%' | 0) => return true,
-                Some(_) => rest,
+                Some(byte) if !is_more_than_data(byte) => rest,
+                _ => return true,
             },
             [b'\\' | b';' | b'%', ..] => return true,
             [_, rest @ ..] => rest,
         }
     }
+}
+
+/// Whether a byte, once unescaped, ends or leaves a segment somewhere: delimiters; controls, since
+/// Python's `$` matches before a line feed and C stops at NUL; and what begins the overlong UTF-8
+/// that old decoders take for ASCII.
+const fn is_more_than_data(byte: u8) -> bool {
+    byte.is_ascii_control()
+        || matches!(byte, b'.' | b'/' | b'\\' | b'%' | b';' | b'?' | b'#' | 0xC0 | 0xC1)
 }
 
 /// The loosest reading that a web framework gives a path: unescaped, without regard to case
@@ -72,6 +80,12 @@ mod tests {
             "/a%2fb",
             "/a%5Cb",
             "/a%00",
+            "/a%0A",
+            "/a%7f",
+            "/a%3Bb",
+            "/a%3fb",
+            "/a%23",
+            "/a/%c0%ae",
             "/a%252e",
             "/a%",
             "/a%4",

@@ -181,22 +181,8 @@ fn guarded_paths_by_another_name() {
 /// With `/*` public, these have to be told from paths that are really others.
 #[test]
 fn guarded_paths_by_another_name_within_a_public_root() {
-    let really_others = [
-        "/voice%3bx",
-        "/voice%u0065",
-        "/%u0076oice",
-        "/%c0%aevoice",
-        "/x/%c0%ae%c0%ae/voice",
-        "/%ef%bc%8fvoice",
-        "/x/%c0%ae%c0%ae%c0%afvoice",
-        "/voice%20",
-        "/voice%09",
-        "/voice%0a",
-        "/voice%0d%0a",
-        "/%20voice",
-        "/voice%3f",
-        "/voice%23",
-    ];
+    let really_others =
+        ["/voice%u0065", "/%u0076oice", "/%ef%bc%8fvoice", "/voice%20", "/%20voice"];
     let spellings = GUARDED_BY_ANOTHER_NAME.iter().filter(|target| !really_others.contains(target));
     let cases: Vec<_> = spellings.map(|target| unsigned(target)).collect();
     stage::play("paths", PUBLIC_AROUND, &cases);
