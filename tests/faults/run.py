@@ -1,0 +1,561 @@
+#!/usr/bin/env python3
+"""Faults and floods while signed requests go on at a steady rate.
+
+    tests/faults/run.py [--gate FILE] [--seconds N] [--rate N] [SCENARIO…]
+
+Each scenario starts a gate before an app that checks every signature itself. It prints how many
+signed requests were sent, answered and lost, their latency, and the gate's largest memory. The
+exit code is 0 when nothing unsigned reached the app, nothing signed was lost, nothing reached the
+app twice, and memory stayed within its bound. Latency is told, not judged: machines differ.
+
+Needs slowhttptest, wrk and h2load (Debian: slowhttptest, wrk, nghttp2-client).
+"""
+
+import argparse
+import asyncio
+import base64
+import dataclasses
+import hashlib
+import hmac
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Awaitable, Callable
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOKEN = "7d3c9f1e5a2b48060c1d9e8f7a6b5c40"
+ORIGIN = "https://hooks.example.com"
+# Twilio gives up after 15 s.
+PATIENCE = 15.0
+MEGABYTE = 1024 * 1024
+
+
+def signature(target: str, body: bytes) -> str:
+    """As Twilio documents it."""
+    pairs = sorted(set(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True)))
+    text = ORIGIN + target + "".join(name + value for name, value in pairs)
+    return base64.b64encode(hmac.digest(TOKEN.encode(), text.encode(), hashlib.sha1)).decode()
+
+
+# --- the app -------------------------------------------------------------------------------------
+
+
+class App:
+    """Answers as its mode says, and writes down what should never have come."""
+
+    ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 11\r\n\r\n<Response/>"
+
+    def __init__(self) -> None:
+        self.mode, self.port, self.server = "answer", 0, None
+        self.unsigned, self.seen, self.twice = 0, set(), 0
+        self.tasks: set[asyncio.Task] = set()
+
+    async def open(self) -> None:
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, backlog=1024)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """As a process that is killed: the listener and every connection."""
+        self.server.close()
+        for task in list(self.tasks):
+            task.cancel()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self.tasks.add(task)
+        try:
+            while await self.one(reader, writer):
+                pass
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass
+        finally:
+            self.tasks.discard(task)
+            writer.close()
+
+    async def one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = re.search(r"(?im)^content-length: *(\d+)", head)
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        target = head.split(" ")[1]
+        sent = re.search(r"(?im)^x-twilio-signature: *(\S+)", head)
+        self.unsigned += sent is None or sent[1] != signature(target, body)
+        self.twice += target in self.seen
+        self.seen.add(target)
+        return await self.answer(writer)
+
+    async def answer(self, writer: asyncio.StreamWriter) -> bool:
+        match self.mode:
+            case "answer":
+                writer.write(self.ANSWER)
+            case "hang":
+                await asyncio.sleep(3600)
+            case "reset":
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                return False
+            case "garbage":
+                writer.write(b"\x00\x01 this is no HTTP\r\n\r\n")
+            case "die":
+                writer.write(self.ANSWER[:-5])
+                return False
+        await writer.drain()
+        return True
+
+
+# --- the gate ------------------------------------------------------------------------------------
+
+
+class Gate:
+    """The real binary."""
+
+    def __init__(self, binary: str, app: App, limits: str, descriptors: int) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="gatekeeper-faults-")
+        self.file = pathlib.Path(self.folder.name, "gatekeeper.toml")
+        self.file.write_text(
+            f'listen = "127.0.0.1:0"\npublic_url = "{ORIGIN}"\nupstream = "http://127.0.0.1:{app.port}"\n'
+            f'auth_tokens = ["{TOKEN}"]\n[limits]\n{limits}\n'
+        )
+        limit = (descriptors, descriptors)
+        self.process = subprocess.Popen(
+            [binary, "run", "-c", str(self.file)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"GATEKEEPER_LOG": "warn,gatekeeper=info"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+        )
+        self.log = pathlib.Path(self.folder.name, "log").open("wb")
+        self.port = self.listening()
+
+    def listening(self) -> int:
+        """Its log says where; the rest of it goes to a file."""
+        for line in self.process.stderr:
+            self.log.write(line)
+            if found := re.search(rb"127\.0\.0\.1:(\d+)", line):
+                # The pipe is emptied by a process, so that reading it costs this one nothing.
+                self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=self.log)
+                return int(found[1])
+        raise SystemExit("the gate did not start")
+
+    def memory(self, which: str) -> float:
+        """VmRSS or VmHWM in MB."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{which}:\s+(\d+)", status)[1]) * 1024 / MEGABYTE
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.drain.wait()
+        self.folder.cleanup()
+
+
+# --- signed requests -----------------------------------------------------------------------------
+
+
+class Caller:
+    """Sends signed requests at a steady rate, over kept connections and fresh ones."""
+
+    BODY = urllib.parse.urlencode(
+        {
+            "AccountSid": "AC" + "0" * 32,
+            "Body": "What is the weather?",
+            "Called": "+15551234567",
+            "Caller": "+15557654321",
+            "CallSid": "CA" + "1" * 32,
+            "CallStatus": "ringing",
+            "From": "+15557654321",
+            "FromCity": "SAN FRANCISCO",
+            "SpeechResult": "It is rather cold, isn't it?",
+            "To": "+15551234567",
+        }
+    ).encode()
+
+    def __init__(self, port: int, rate: int) -> None:
+        self.port, self.rate = port, rate
+        self.kept: list = []
+        self.number = 0
+        self.statuses: dict[str, int] = {}
+        self.latencies: list[float] = []
+
+    async def call(self, seconds: float) -> None:
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for turn in range(int(seconds * self.rate)):
+                await asyncio.sleep(max(0.0, began + turn / self.rate - time.monotonic()))
+                group.create_task(self.one())
+
+    async def one(self) -> None:
+        self.number += 1
+        fresh = self.number % 4 == 0
+        began = time.monotonic()
+        try:
+            status = await asyncio.wait_for(self.ask(self.number, fresh), PATIENCE)
+        except (OSError, EOFError, asyncio.TimeoutError) as error:
+            status = type(error).__name__
+        self.latencies.append(time.monotonic() - began)
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    async def ask(self, number: int, fresh: bool) -> str:
+        target = f"/voice?n={number}"
+        head = (
+            f"POST {target} HTTP/1.1\r\nHost: hooks.example.com\r\nUser-Agent: TwilioProxy/1.1\r\n"
+            f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(self.BODY)}\r\n"
+            f"X-Twilio-Signature: {signature(target, self.BODY)}\r\n\r\n"
+        )
+        while self.kept and not fresh:
+            connection = self.kept.pop()
+            try:
+                return await self.over(connection, head)
+            except (OSError, EOFError):
+                connection[1].close()  # it had idled too long: the next one
+        return await self.over(await asyncio.open_connection("127.0.0.1", self.port), head)
+
+    async def over(self, connection, head: str) -> str:
+        reader, writer = connection
+        writer.write(head.encode() + self.BODY)
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = re.search(r"(?im)^content-length: *(\d+)", answer)
+        if length:
+            await reader.readexactly(int(length[1]))
+        if re.search(r"(?im)^connection: *close", answer):
+            writer.close()
+        else:
+            self.kept.append(connection)
+        return answer.split(" ")[1]
+
+
+# --- scenarios -----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Stage:
+    gate: Gate
+    app: App
+    caller: Caller
+    seconds: float
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.gate.port}/voice"
+
+    async def under(self, *command: str) -> str:
+        """Calls go on while the attack runs, and a little longer."""
+        attack = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        said = asyncio.create_task(attack.stdout.read())
+        await self.caller.call(self.seconds)
+        try:
+            await asyncio.wait_for(attack.wait(), 15)
+        except asyncio.TimeoutError:
+            attack.kill()
+            await attack.wait()
+        return (await said).decode("utf-8", "replace")
+
+    async def attack(self, kind: str, count: int) -> None:
+        """One of attack.py; calls begin when most of its connections are there."""
+        command = [sys.executable, str(HERE / "attack.py"), kind, "127.0.0.1", str(self.gate.port)]
+        attack = await asyncio.create_subprocess_exec(*command, str(count), str(self.seconds + 4))
+        await asyncio.sleep(3)
+        await self.caller.call(self.seconds)
+        await attack.wait()
+
+
+@dataclasses.dataclass
+class Scenario:
+    play: Callable[[Stage], Awaitable[str | None]]
+    # What a signed request may be answered here.
+    statuses: tuple[str, ...] = ("200",)
+    megabytes: float = 64
+    limits: str = ""
+    descriptors: int = 0
+
+
+async def quiet(stage: Stage) -> str:
+    await asyncio.sleep(1)
+    memory = stage.gate.memory("VmRSS")
+    await stage.caller.call(stage.seconds)
+    return f"{memory:.1f} MB before the first request"
+
+
+async def slow_heads(stage: Stage) -> None:
+    await stage.under("slowhttptest", "-H", "-c", "500", "-r", "500", "-i", "1", "-l", str(int(stage.seconds)), "-u", stage.url)
+
+
+async def slow_bodies(stage: Stage) -> None:
+    await stage.attack("slow_body", 500)
+
+
+async def slow_unsigned_bodies(stage: Stage) -> None:
+    await stage.under("slowhttptest", "-B", "-c", "500", "-r", "500", "-i", "1", "-l", str(int(stage.seconds)), "-u", stage.url)
+
+
+async def slow_reads(stage: Stage) -> None:
+    await stage.attack("slow_read", 200)
+
+
+async def tiny_windows(stage: Stage) -> None:
+    await stage.under("slowhttptest", "-X", "-c", "500", "-r", "500", "-w", "8", "-y", "16", "-n", "1", "-z", "8", "-k", "3", "-l", str(int(stage.seconds)), "-u", stage.url)
+
+
+def wrk_rate(said: str) -> str:
+    rate = re.search(r"Requests/sec: *([\d.]+)", said)
+    return f"{float(rate[1]):,.0f} hostile requests/s" if rate else said[-200:]
+
+
+async def flood_unsigned(stage: Stage) -> str:
+    return wrk_rate(await stage.under("wrk", "-t2", "-c64", f"-d{stage.seconds:.0f}s", stage.url))
+
+
+async def flood_forged(stage: Stage) -> str:
+    return wrk_rate(await stage.under("wrk", "-t2", "-c64", f"-d{stage.seconds:.0f}s", "-s", str(HERE / "forged.lua"), stage.url))
+
+
+async def flood_h2load(stage: Stage) -> str:
+    said = await stage.under("h2load", "--h1", "-t1", "-c50", "-m1", f"-D{stage.seconds:.0f}", stage.url)
+    rate = re.search(r"finished in .*?, ([\d.]+) req/s", said)
+    return f"{float(rate[1]):,.0f} hostile requests/s" if rate else said[-200:]
+
+
+async def churn(stage: Stage) -> str:
+    return wrk_rate(await stage.under("wrk", "-t2", "-c64", f"-d{stage.seconds:.0f}s", "-H", "Connection: close", stage.url))
+
+
+async def all_at_once(stage: Stage) -> str:
+    """The worst that is promised: two floods and 500 slow heads."""
+    attacks = [
+        stage.under("wrk", "-t1", "-c32", f"-d{stage.seconds:.0f}s", stage.url),
+        Stage(stage.gate, stage.app, stage.caller, 0).under("wrk", "-t1", "-c32", f"-d{stage.seconds:.0f}s", "-s", str(HERE / "forged.lua"), stage.url),
+        Stage(stage.gate, stage.app, stage.caller, 0).under("slowhttptest", "-H", "-c", "500", "-r", "500", "-i", "1", "-l", str(int(stage.seconds)), "-u", stage.url),
+    ]
+    said = await asyncio.gather(*attacks)
+    return " and ".join(map(wrk_rate, said[:2]))
+
+
+async def idle_10000(stage: Stage) -> str:
+    before = stage.gate.memory("VmRSS")
+    await stage.attack("idle", 10_000)
+    after = stage.gate.memory("VmHWM")
+    return f"{(after - before) * MEGABYTE / 10_000:,.0f} bytes per idle connection"
+
+
+async def big_bodies(stage: Stage) -> None:
+    await stage.attack("big_body", 64)
+
+
+async def too_big_bodies(stage: Stage) -> None:
+    await stage.attack("too_big", 64)
+
+
+async def held_bodies(stage: Stage) -> None:
+    await stage.attack("held_body", 600)
+
+
+async def app_refuses(stage: Stage) -> None:
+    await stage.app.close()
+    await stage.caller.call(min(stage.seconds, 3))
+    await stage.app.open()
+    await recovers(stage)
+
+
+def app_that(mode: str) -> Callable[[Stage], Awaitable[None]]:
+    async def play(stage: Stage) -> None:
+        stage.app.mode = mode
+        await stage.caller.call(min(stage.seconds, 3))
+        stage.app.mode = "answer"
+        await recovers(stage)
+
+    return play
+
+
+async def recovers(stage: Stage) -> None:
+    """Afterwards all is as before."""
+    before = stage.caller.statuses.get("200", 0)
+    await asyncio.sleep(0.5)
+    await stage.caller.call(1)
+    if stage.caller.statuses.get("200", 0) - before < stage.caller.rate:
+        stage.caller.statuses["no recovery"] = 1
+
+
+async def app_restarts(stage: Stage) -> None:
+    """Gone for less than `connect_retry`. Who is on the way when it dies may get a 502."""
+
+    async def restart() -> None:
+        for _ in range(3):
+            await asyncio.sleep(stage.seconds / 4)
+            await stage.app.close()
+            await asyncio.sleep(0.3)
+            await stage.app.open()
+
+    await asyncio.gather(stage.caller.call(stage.seconds), restart())
+
+
+async def hangup(stage: Stage) -> str | None:
+    """SIGHUP again and again."""
+
+    async def reload() -> None:
+        while stage.gate.is_alive() and time.monotonic() < until:
+            stage.gate.process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(0.2)
+
+    until = time.monotonic() + stage.seconds
+    await asyncio.gather(stage.caller.call(stage.seconds), reload())
+    return None
+
+
+async def terminate(stage: Stage) -> str:
+    """SIGTERM in the middle. Who was heard is answered; the gate ends by itself, and well."""
+    await stage.caller.call(stage.seconds / 2)
+    calls = asyncio.create_task(stage.caller.call(0.5))
+    await asyncio.sleep(0.52)
+    stage.gate.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    await calls
+    code = await asyncio.to_thread(stage.gate.process.wait, 30)
+    if code != 0:
+        stage.caller.statuses[f"exit code {code}"] = 1
+    return f"ended after {time.monotonic() - began:.2f} s"
+
+
+async def no_descriptors(stage: Stage) -> str:
+    """Nothing can be accepted for a while: calls wait, none is lost."""
+    await stage.attack("idle", 300)
+    alive = stage.gate.is_alive()
+    return "alive" if alive else "dead"
+
+
+SCENARIOS = {
+    "quiet": Scenario(quiet, megabytes=20),
+    "slow_heads": Scenario(slow_heads),
+    "slow_bodies": Scenario(slow_bodies, megabytes=128),
+    "slow_unsigned_bodies": Scenario(slow_unsigned_bodies),
+    "slow_reads": Scenario(slow_reads),
+    "tiny_windows": Scenario(tiny_windows),
+    "flood_unsigned": Scenario(flood_unsigned),
+    "flood_forged": Scenario(flood_forged),
+    "flood_h2load": Scenario(flood_h2load),
+    "churn": Scenario(churn),
+    "all_at_once": Scenario(all_at_once),
+    "idle_10000": Scenario(idle_10000, limits='max_connections = 12000'),
+    "big_bodies": Scenario(big_bodies, megabytes=128),
+    "too_big_bodies": Scenario(too_big_bodies, megabytes=128),
+    "held_bodies": Scenario(held_bodies, megabytes=128),
+    "app_refuses": Scenario(app_refuses, ("200", "502")),
+    "app_hangs": Scenario(app_that("hang"), ("200", "504"), limits='response_timeout = "2s"'),
+    "app_resets": Scenario(app_that("reset"), ("200", "502")),
+    "app_answers_garbage": Scenario(app_that("garbage"), ("200", "502")),
+    "app_dies_mid_body": Scenario(app_that("die"), ("200", "502", "IncompleteReadError")),
+    "app_restarts": Scenario(app_restarts, ("200", "502")),
+    "sighup": Scenario(hangup),
+    "sigterm": Scenario(terminate),
+    "no_descriptors": Scenario(no_descriptors, limits='head_timeout = "2s"', descriptors=64),
+}
+
+
+@dataclasses.dataclass
+class Result:
+    sent: int
+    answered: int
+    latencies: list[float]
+    memory: float
+    faults: list[str]
+    note: str
+
+    def percentile(self, part: float) -> float:
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(part * len(ordered)))] * 1000 if ordered else 0.0
+
+
+async def played(scenario: Scenario, options: argparse.Namespace) -> Result:
+    app = App()
+    await app.open()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    gate = Gate(options.gate, app, scenario.limits, scenario.descriptors or hard)
+    try:
+        caller = Caller(gate.port, options.rate)
+        note = await scenario.play(Stage(gate, app, caller, options.seconds))
+        memory = gate.memory("VmHWM") if gate.is_alive() else 0.0
+    finally:
+        gate.close()
+        await app.close()
+    return judged(scenario, app, caller, memory, note or "")
+
+
+def judged(scenario: Scenario, app: App, caller: Caller, memory: float, note: str) -> Result:
+    answered = sum(caller.statuses.get(status, 0) for status in scenario.statuses)
+    others = {status: n for status, n in caller.statuses.items() if status not in scenario.statuses}
+    bound = scenario.megabytes
+    faults = [
+        f"{app.unsigned} unsigned reached the app" if app.unsigned else "",
+        f"{app.twice} reached the app twice" if app.twice else "",
+        f"lost: {others}" if others else "",
+        f"more than {bound:.0f} MB" if memory > bound else "",
+    ]
+    usual = {status: n for status, n in caller.statuses.items() if status != "200"}
+    note = ", ".join(filter(None, [note, f"{usual}" if usual and not others else ""]))
+    return Result(caller.number, answered, caller.latencies, memory, list(filter(None, faults)), note)
+
+
+def reloads(options: argparse.Namespace) -> bool:
+    """Whether this gate knows SIGHUP; one that does not would end."""
+    folder = tempfile.TemporaryDirectory(prefix="gatekeeper-faults-")
+    app = App()
+    app.port = 9
+    gate = Gate(options.gate, app, "", 1024)
+    gate.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    alive = gate.is_alive()
+    gate.close()
+    folder.cleanup()
+    return alive
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    default = HERE.parent.parent / os.environ.get("CARGO_TARGET_DIR", "target") / "release/gatekeeper"
+    parser.add_argument("--gate", default=str(default))
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rate", type=int, default=50)
+    parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []])
+    options = parser.parse_args()
+    missing = [tool for tool in ("slowhttptest", "wrk", "h2load") if not shutil.which(tool)]
+    if missing:
+        raise SystemExit(f"missing: {', '.join(missing)} (Debian: slowhttptest, wrk, nghttp2-client)")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return play_all(options.scenario or list(SCENARIOS), options)
+
+
+def play_all(names: list[str], options: argparse.Namespace) -> int:
+    print(f"{'scenario':22}{'sent':>6}{'answered':>9}{'lost':>6}{'p50 ms':>8}{'p99 ms':>8}{'x quiet':>8}{'RSS MB':>8}")
+    faults, quiet_p99 = 0, None
+    for name in names:
+        if name == "sighup" and not reloads(options):
+            print(f"{name:22}skipped: this gate does not know SIGHUP")
+            continue
+        result = asyncio.run(played(SCENARIOS[name], options))
+        p50, p99 = result.percentile(0.5), result.percentile(0.99)
+        quiet_p99 = p99 if name == "quiet" else quiet_p99
+        times = f"{p99 / quiet_p99:.1f}" if quiet_p99 else ""
+        lost = result.sent - result.answered
+        line = f"{name:22}{result.sent:>6}{result.answered:>9}{lost:>6}{p50:>8.1f}{p99:>8.1f}{times:>8}{result.memory:>8.1f}"
+        print("  ".join([line, result.note, *(f"FAULT: {fault}" for fault in result.faults)]), flush=True)
+        faults += len(result.faults)
+    print("all held" if not faults else f"{faults} faults")
+    return min(faults, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
