@@ -55,11 +55,15 @@ impl Changes {
         Self { files, seen, told, watcher }
     }
 
-    /// From now on it is about these files. What has changed since the last look still counts.
+    /// From now on it is about these files, wherever their links lead by now. What has changed since
+    /// the last look still counts.
     pub(super) fn are_of(&mut self, files: Vec<PathBuf>) {
-        if files != self.files {
-            *self = Self::of(files);
-        }
+        let seen =
+            if files == self.files { std::mem::take(&mut self.seen) } else { stamps(&files) };
+        let told = Arc::new(Notify::new());
+        let watcher = watcher(&files, &told);
+        told.notify_one();
+        *self = Self { files, seen, told, watcher };
     }
 
     /// Takes the files for seen: they are about to be read.
@@ -162,8 +166,11 @@ mod tests {
         swap(&folder);
         assert_eq!(within(5, changes.next()), Some(()), "a swapped symlink");
         changes.look();
+        changes.are_of(vec![folder.join("token")]);
         fs::read(folder.join("token")).unwrap();
         assert_eq!(within(1, changes.next()), None, "reading");
+        fs::write(folder.join("..2/token"), "three").unwrap();
+        assert_eq!(within(5, changes.next()), Some(()), "where the link leads");
         fs::remove_dir_all(folder).unwrap();
     }
 
