@@ -1,6 +1,14 @@
 //! TLS on the listener.
 
-use std::{thread, time::Duration};
+use std::{
+    io::{Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http2};
@@ -12,7 +20,7 @@ use crate::support::{
     client::{Client, Response},
     gate::{Folder, Gate, guarded},
     message::Message,
-    tls::{Authority, Relay},
+    tls::{Authority, Relay, shake},
     upstream::{TWIML, Upstream},
 };
 
@@ -148,4 +156,45 @@ fn with_client_ca_every_client_needs_a_certificate() {
     assert!(client(None).is_err());
     assert!(client(Some(&stranger.issue("twilio.example.com", 2099))).is_err());
     assert_eq!(app.requests().len(), 1);
+}
+
+/// The answer to a request over an open connection; nothing if it closes without one.
+fn asked(line: &mut (impl Read + Write)) -> Option<String> {
+    line.write_all(&voice().bytes()).ok()?;
+    let (mut answer, mut piece) = (String::new(), [0; 4096]);
+    while !answer.ends_with(TWIML) {
+        let length = line.read(&mut piece).ok().filter(|length| *length > 0)?;
+        answer.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
+    Some(answer)
+}
+
+#[test]
+fn what_was_asked_in_tls_before_the_end_is_answered() {
+    let (authority, app) = (Authority::new(), Upstream::start());
+    let mut gate = secured(&authority, &app, "");
+    let config = Arc::new(authority.client(None, &["http/1.1"]));
+    let answered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Ok(mut line) = shake(&config, gate.address()) {
+                    for _ in 0..3 {
+                        let answer = asked(&mut line).expect("lost");
+                        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        if answer.to_ascii_lowercase().contains("connection: close") {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(500));
+        gate.terminate();
+    });
+    let answered = answered.load(Ordering::Relaxed);
+    assert!(answered > 100, "{answered}");
+    assert_eq!(app.requests().len(), answered, "each once");
+    assert_eq!(gate.exit_code(), Some(0));
 }

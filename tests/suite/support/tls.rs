@@ -14,7 +14,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     server::WebPkiClientVerifier,
@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{HOST, gate::Folder};
+use super::{HOST, PATIENCE, gate::Folder};
 
 /// A certificate authority of a test's own, with a folder for what it issues.
 pub(crate) struct Authority {
@@ -199,6 +199,21 @@ impl Relay {
         });
         Self { address, _runtime: background }
     }
+}
+
+/// Shakes hands with a gate, if one still listens there.
+pub(crate) fn shake(
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+) -> io::Result<StreamOwned<ClientConnection, std::net::TcpStream>> {
+    let mut socket = std::net::TcpStream::connect_timeout(&address, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let name = ServerName::try_from(HOST).unwrap();
+    let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
+    while client.is_handshaking() {
+        client.complete_io(&mut socket)?;
+    }
+    Ok(StreamOwned::new(client, socket))
 }
 
 /// Takes connections at a Unix socket and passes them on.
