@@ -38,7 +38,11 @@ fn row(route: &Route) -> Vec<String> {
         }
         Access::Public => "PUBLIC, unverified".to_owned(),
     };
-    let signed_as = if route.is_public() { "-".to_owned() } else { route.origin.to_string() };
+    let signed_as = match &route.origin {
+        _ if route.is_public() => "-".to_owned(),
+        Some(origin) => origin.to_string(),
+        None => "as proxies tell".to_owned(),
+    };
     vec![
         route.path.to_string(),
         route.methods.join(","),

@@ -3,7 +3,7 @@
 use std::{fmt, io, ops::Range, path::PathBuf};
 
 use super::{listen::ListenFault, raw::Place, tls::TlsFault};
-use crate::routes::{PatternFault, UpstreamFault};
+use crate::routes::{PatternFault, TrustFault, UpstreamFault};
 use crate::signature::OriginFault;
 
 /// More faults of one file than this are not worth reading at once.
@@ -47,6 +47,12 @@ pub enum FaultKind {
     /// No address to listen on.
     #[error("{0}")]
     Listen(ListenFault),
+    /// No proxy to believe, or no host.
+    #[error("{0}")]
+    Trust(TrustFault),
+    /// A list of nothing.
+    #[error("the list is empty: nobody would be believed about anything")]
+    NobodyTrusted,
     /// A plain URL where the gate itself speaks TLS.
     #[error("it begins with http://, but with [tls] on the gate is reached by https only")]
     PlainUrl,
@@ -141,6 +147,8 @@ impl FaultKind {
             Self::Listen(_) => {
                 "write listen = \"0.0.0.0:8080\", \"unix:/run/gatekeeper.sock\" or \"systemd\""
             }
+            Self::Trust(_) => "write proxies = [\"127.0.0.1/32\"] and hosts = [\"*.ngrok.app\"]",
+            Self::NobodyTrusted => "name at least one, or drop [trust]",
             Self::PlainUrl => "write https://, here and at Twilio; or drop [tls]",
             Self::HalfCertificate => "add the other one, or drop both",
             Self::Tls(fault) => fault.cure(),
@@ -186,6 +194,8 @@ impl FaultKind {
                 | Self::Upstream(_)
                 | Self::Pattern(_)
                 | Self::Listen(_)
+                | Self::Trust(_)
+                | Self::NobodyTrusted
                 | Self::PlainUrl
                 | Self::RetriesWithoutWindow
                 | Self::Twice

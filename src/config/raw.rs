@@ -86,6 +86,8 @@ pub struct RawConfig {
     pub forwarded_headers: Option<RawForwarded>,
     /// The routes. None: one guarded route, "/*".
     pub route: Vec<At<RawRoute>>,
+    /// Who is believed about the public URL, where its name changes.
+    pub trust: Option<At<RawTrust>>,
     /// Health, readiness and metrics.
     pub admin: Option<At<RawAdmin>>,
     /// TLS on the listeners.
@@ -94,6 +96,17 @@ pub struct RawConfig {
     pub upstream_tls: Option<At<RawUpstreamTls>>,
     /// Bounds in bytes, numbers and time.
     pub limits: RawLimits,
+}
+
+/// Who is believed about the public URL: X-Forwarded-Proto, -Host and -Port, or Forwarded.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Trust")]
+pub struct RawTrust {
+    /// Peers that are believed: addresses, blocks such as "10.0.0.0/8", or "unix".
+    pub proxies: Option<At<Vec<At<String>>>>,
+    /// For these names only: "hooks.example.com", or "*.ngrok.app" for all below it.
+    pub hosts: Option<At<Vec<At<String>>>>,
 }
 
 /// Health, readiness and metrics, for operators and never for the public.

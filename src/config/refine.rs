@@ -5,6 +5,7 @@ mod keys;
 mod limits;
 mod sockets;
 mod tls;
+mod trust;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ pub(super) fn refine(
     let tls = refiner.tls();
     let (client_tls, client_certificate) = refiner.client_tls().unzip();
     refiner.client_tls = client_tls;
+    let trust = refiner.trust();
     let statuses = refiner.statuses(None);
     let routes = refiner.routes();
     let limits = refiner.limits(&routes);
@@ -43,7 +45,7 @@ pub(super) fn refine(
         tls,
         client_certificate: client_certificate.flatten(),
         http2_cleartext: raw.http2_cleartext.unwrap_or(false),
-        table: Table::new(routes, statuses),
+        table: Table::new(routes, statuses).trusting(trust),
         limits,
         watched: refiner.watched,
         warnings: refiner.warnings,
@@ -165,7 +167,7 @@ impl Refiner<'_> {
         let statuses = self.statuses(Some(raw));
         let max_body_bytes = self.max_body_bytes(raw);
         let replay = self.replay(raw);
-        let hosts = origin.as_ref().map(|origin| self.hosts(raw, origin));
+        let hosts = origin.as_ref().map(|origin| self.hosts(raw, origin.as_ref()));
         let append = raw.forwarded_headers.or(self.raw.forwarded_headers).unwrap_or_default();
         Some(Route {
             number: 0, // the table counts
@@ -196,22 +198,22 @@ impl Refiner<'_> {
         }
     }
 
-    fn origin(&mut self, at: &At<RawRoute>) -> Option<Origin> {
+    /// Where [trust] is, it may be told by a proxy alone. `None` where it is faulty.
+    #[expect(clippy::option_option, reason = "faulty is not the same as untold")]
+    fn origin(&mut self, at: &At<RawRoute>) -> Option<Option<Origin>> {
         let raw = self.raw;
-        match at.value.public_url.as_ref().or(raw.public_url.as_ref()) {
-            Some(url) => {
-                let parsed = Origin::parse(&url.value);
-                let origin = self.noted(&url.place, "public_url", parsed, FaultKind::Origin)?;
-                if origin.scheme() == Scheme::Http && raw.tls.is_some() {
-                    self.fault(&url.place, "public_url", FaultKind::PlainUrl);
-                }
-                Some(origin)
-            }
-            None => {
+        let Some(url) = at.value.public_url.as_ref().or(raw.public_url.as_ref()) else {
+            if raw.trust.is_none() {
                 self.fault(&at.place, "public_url", FaultKind::Missing);
-                None
             }
+            return Some(None);
+        };
+        let parsed = Origin::parse(&url.value);
+        let origin = self.noted(&url.place, "public_url", parsed, FaultKind::Origin)?;
+        if origin.scheme() == Scheme::Http && raw.tls.is_some() {
+            self.fault(&url.place, "public_url", FaultKind::PlainUrl);
         }
+        Some(Some(origin))
     }
 
     fn upstream(&mut self, at: &At<RawRoute>) -> Option<Upstream> {
@@ -230,8 +232,8 @@ impl Refiner<'_> {
         }
     }
 
-    fn hosts(&mut self, raw: &RawRoute, origin: &Origin) -> Hosts {
-        let mut hosts = Hosts::of(origin);
+    fn hosts(&mut self, raw: &RawRoute, origin: Option<&Origin>) -> Hosts {
+        let mut hosts = origin.map(Hosts::of).unwrap_or_default();
         let top = self.raw;
         for host in raw.allowed_hosts.as_ref().or(top.allowed_hosts.as_ref()).into_iter().flatten()
         {

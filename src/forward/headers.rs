@@ -9,7 +9,7 @@ use hyper::{
 use smallvec::SmallVec;
 
 use super::RequestHead;
-use crate::routes::Route;
+use crate::gate::Called;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -95,19 +95,22 @@ fn drop_all(headers: &mut HeaderMap, drops: fn(&str) -> bool) {
     }
 }
 
-/// Says whom the gate was called by, and as what (`forwarded_headers = "append"`).
-pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: Option<IpAddr>, route: &Route) {
+/// Says whom the gate was called by, and as what (`forwarded_headers = "append"`): by the `Host`
+/// that was sent, or as a proxy told it that is believed.
+pub(super) fn append_forwarded(headers: &mut HeaderMap, peer: Option<IpAddr>, called: &Called) {
     let mut chain = String::new();
     for earlier in headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
         chain.push_str(earlier);
         chain.push_str(", ");
     }
     chain.push_str(&peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()));
-    let scheme = HeaderValue::from_static(route.origin.scheme().name());
-    let host = headers.get(header::HOST).cloned();
+    let scheme = called.scheme.map(HeaderValue::from_static);
+    let host = match &called.host {
+        Some(told) => HeaderValue::from_str(told).ok(),
+        None => headers.get(header::HOST).cloned(),
+    };
     let chain = HeaderValue::from_str(&chain).ok();
-    for (name, value) in
-        [(FORWARDED_FOR, chain), (FORWARDED_PROTO, Some(scheme)), (FORWARDED_HOST, host)]
+    for (name, value) in [(FORWARDED_FOR, chain), (FORWARDED_PROTO, scheme), (FORWARDED_HOST, host)]
     {
         if let Some(value) = value {
             headers.insert(name, value);

@@ -72,10 +72,11 @@ impl Forwarder {
         let route = Arc::clone(admitted.route());
         let entered = self.load.enter(share(&route, limits)).ok_or(Failure::Overloaded)?;
         let handshake = admitted.is_handshake();
+        let called = admitted.called();
         let (mut head, body, held) = admitted.into_request();
         headers::prepare(&mut head, handshake);
         if route.append_forwarded {
-            headers::append_forwarded(&mut head.headers, peer, &route);
+            headers::append_forwarded(&mut head.headers, peer, &called);
         }
         let request = Request::from_parts(head, Full::new(body));
         let sent = self.exchange(request, &route.upstream, handshake, limits);

@@ -7,7 +7,7 @@ use hyper::http::request::Parts;
 
 use super::Held;
 use crate::routes::Route;
-use crate::signature::Proof;
+use crate::signature::{Origin, Proof};
 
 /// A request that may pass, with the body that was judged. Only [`super::Claim::judge`] makes one.
 #[derive(Debug)]
@@ -19,6 +19,16 @@ pub struct Admitted {
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
     pub(super) handshake: bool,
+    pub(super) forwarded: Option<Box<Origin>>,
+}
+
+/// How the sender called the app, as far as it was judged.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// `http` or `https`.
+    pub scheme: Option<&'static str>,
+    /// Host and port, where a proxy told them that is believed; else `Host` has them.
+    pub host: Option<String>,
 }
 
 /// Why it may pass.
@@ -58,6 +68,14 @@ impl Admitted {
     #[must_use]
     pub const fn is_handshake(&self) -> bool {
         self.handshake
+    }
+
+    /// How the sender called the app.
+    #[must_use]
+    pub fn called(&self) -> Called {
+        let told = self.forwarded.as_deref();
+        let scheme = told.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
+        Called { scheme, host: told.map(Origin::authority) }
     }
 
     /// Gives the request up: head and body, once, with the room that the body takes.

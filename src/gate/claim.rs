@@ -1,6 +1,6 @@
 //! A request on its way to a judgement.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{
@@ -10,9 +10,11 @@ use hyper::{
     http::request::Parts,
 };
 
-use super::{Admitted, Buffers, Held, Proven, Refusal, Refused, body};
+use super::{
+    Admitted, Buffers, Held, Proven, Refusal, Refused, body, forwarded, forwarded::Public,
+};
 use crate::routes::{Access, Limits, Route, Table};
-use crate::signature::{Keyring, Message, Selector, Shape, Signature, verify};
+use crate::signature::{Keyring, Message, Origin, Selector, Shape, Signature, verify};
 
 /// The header that carries the signature.
 const SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
@@ -45,19 +47,21 @@ pub struct Complete {
     presented: Presented,
 }
 
-/// What the head presents as proof.
-enum Presented {
-    Signature(Signature),
-    /// The route asks for none.
-    Nothing,
+/// What the head presents.
+struct Presented {
+    /// As proof; nothing, where the route asks for none.
+    signature: Option<Signature>,
+    /// The public origin, where a proxy told it that is believed.
+    forwarded: Option<Box<Origin>>,
 }
 
 impl std::fmt::Debug for Presented {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Signature(_) => "Signature(…)",
-            Self::Nothing => "Nothing",
-        })
+        let signature = self.signature.as_ref().map(|_| "…");
+        f.debug_struct("Presented")
+            .field("signature", &signature)
+            .field("forwarded", &self.forwarded)
+            .finish()
     }
 }
 
@@ -68,18 +72,19 @@ where
 {
     /// Judges the head alone; the body stays unread.
     ///
-    /// A request without a signature learns nothing else: not even whether its route exists.
+    /// `peer` is who sent it; who calls over a Unix socket has no address. A request without a
+    /// signature learns nothing else: not even whether its route exists.
     ///
     /// # Errors
     /// [`Refused`], with every reason that needs no body.
-    pub fn new(request: Request<B>, table: &Table) -> Result<Self, Refused> {
+    pub fn new(request: Request<B>, peer: Option<IpAddr>, table: &Table) -> Result<Self, Refused> {
         let (head, body) = request.into_parts();
         let route = table.find(head.uri.path().as_bytes()).cloned();
         let signed = head.headers.contains_key(SIGNATURE);
         let refuse = |reason, route| Err(Refused { reason, route });
         match route {
             Some(route) if signed || route.is_public() => {
-                match examine(&head, &body, &route, table) {
+                match examine(&head, &body, peer, &route, table) {
                     Ok(presented) => Ok(Self { head, route, stage: Unread { body, presented } }),
                     Err(reason) => refuse(reason, Some(route)),
                 }
@@ -99,7 +104,7 @@ where
         buffers: &Arc<Buffers>,
     ) -> Result<Claim<Complete>, Refused> {
         let Self { head, route, stage: Unread { body, presented } } = self;
-        let signed = matches!(presented, Presented::Signature(_));
+        let signed = presented.signature.is_some();
         let announced = body.size_hint().upper().unwrap_or(u64::MAX);
         let mut held = buffers.open(limits.max_buffered_bytes, announced, signed);
         let bounds = body::Bounds {
@@ -127,17 +132,20 @@ impl Claim<Complete> {
     /// [`Refused`]: not covered, not signed, or not for this account.
     pub fn judge(self) -> Result<Admitted, Refused> {
         let Self { head, route, stage: Complete { body, held, presented } } = self;
-        let proven = match (&route.access, &presented) {
-            (Access::Public, _) => Ok(Proven::DeclaredPublic),
-            (Access::Twilio(keyring), Presented::Signature(signature)) => {
-                prove(&head, &body, &route, keyring, signature)
+        let Presented { signature, forwarded } = presented;
+        let origin = forwarded.as_deref().or(route.origin.as_ref());
+        let proven = match (&route.access, &signature, origin) {
+            (Access::Public, _, _) => Ok(Proven::DeclaredPublic),
+            (Access::Twilio(keyring), Some(signature), Some(origin)) => {
+                prove(&head, &body, &route, origin, keyring, signature)
             }
-            (Access::Twilio(_), Presented::Nothing) => Err(Refusal::MissingSignature),
+            (Access::Twilio(_), None, _) => Err(Refusal::MissingSignature),
+            (Access::Twilio(_), _, None) => Err(Refusal::UnknownHost),
         };
         match proven {
             Ok(proven) => {
                 let handshake = is_handshake(&head);
-                Ok(Admitted { head, body, held, route, proven, handshake })
+                Ok(Admitted { head, body, held, route, proven, handshake, forwarded })
             }
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }
@@ -148,32 +156,50 @@ impl Claim<Complete> {
 fn examine(
     head: &Parts,
     body: &impl Body,
+    peer: Option<IpAddr>,
     route: &Route,
     table: &Table,
 ) -> Result<Presented, Refusal> {
-    if !route.hosts.allows(host(head)) {
-        return Err(Refusal::UnknownHost);
-    }
+    let forwarded = public_origin(head, peer, route, table)?;
     if table.is_ambiguous(head.uri.path().as_bytes(), route) {
         return Err(Refusal::UnsafePath);
     }
     if !route.takes(head.method.as_str()) {
         return Err(Refusal::MethodNotAllowed);
     }
-    let presented = match &route.access {
-        Access::Public => Presented::Nothing,
+    let signature = match &route.access {
+        Access::Public => None,
         Access::Twilio(keyring) => {
             let signature = signature(&head.headers).ok_or(Refusal::MalformedSignature)?;
             if !keyring.knows(selector(&head.headers)) {
                 return Err(Refusal::UnknownKey);
             }
-            Presented::Signature(signature)
+            Some(signature)
         }
     };
     if body::announces_more_than(route.max_body_bytes, body) {
         return Err(Refusal::BodyTooLarge);
     }
-    Ok(presented)
+    Ok(Presented { signature, forwarded })
+}
+
+/// The origin that a believed proxy tells, else none: then `Host` must be the route's own.
+fn public_origin(
+    head: &Parts,
+    peer: Option<IpAddr>,
+    route: &Route,
+    table: &Table,
+) -> Result<Option<Box<Origin>>, Refusal> {
+    let host = host(head);
+    if let Some(trust) = table.trust().filter(|trust| trust.believes(peer)) {
+        match forwarded::origin(head, host, route.origin.as_ref(), trust)? {
+            Public::Told(origin) => return Ok(Some(origin)),
+            Public::Fixed => return Ok(None),
+            Public::Untold => {}
+        }
+    }
+    let known = route.origin.is_some() || route.is_public();
+    if known && route.hosts.allows(host) { Ok(None) } else { Err(Refusal::UnknownHost) }
 }
 
 /// Whether a key signed exactly this URL and exactly this body.
@@ -181,6 +207,7 @@ fn prove(
     head: &Parts,
     body: &[u8],
     route: &Route,
+    origin: &Origin,
     keyring: &Keyring,
     signature: &Signature,
 ) -> Result<Proven, Refusal> {
@@ -190,7 +217,7 @@ fn prove(
         return Err(Refusal::NoFormParams);
     }
     let selector = selector(&head.headers);
-    let proof = verify(&message, &route.origin, keyring, selector, signature)?;
+    let proof = verify(&message, origin, keyring, selector, signature)?;
     Ok(Proven::Signed(proof))
 }
 

@@ -11,7 +11,7 @@
 //! use gatekeeper::{gate::{Admitted, Proven}, routes::Route};
 //! use hyper::http::request::Parts;
 //! fn forge(head: Parts, body: bytes::Bytes, route: std::sync::Arc<Route>) -> Admitted {
-//!     Admitted { head, body, route, proven: Proven::DeclaredPublic, handshake: false }
+//!     Admitted { head, body, route, proven: Proven::DeclaredPublic, handshake: false, forwarded: None }
 //! }
 //! ```
 //!
@@ -47,9 +47,10 @@ mod admitted;
 mod body;
 mod buffers;
 mod claim;
+mod forwarded;
 mod refusal;
 
-pub use admitted::{Admitted, Proven};
+pub use admitted::{Admitted, Called, Proven};
 pub use buffers::{Buffers, Held};
 pub use claim::{Claim, Complete, Unread};
 pub use refusal::{Refusal, Refused};

@@ -3,7 +3,7 @@
 use crate::signature::{Origin, OriginFault, split_port};
 
 /// The public host, and those that something in front puts in its place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Hosts {
     allowed: Vec<Allowed>,
 }

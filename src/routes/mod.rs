@@ -7,6 +7,7 @@ mod limits;
 mod path;
 mod table;
 mod tls;
+mod trust;
 mod upstream;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ pub use host::Hosts;
 pub use limits::Limits;
 pub use table::Table;
 pub use tls::ClientTls;
+pub use trust::{Trust, TrustFault};
 pub use upstream::{Address, SocketFault, Upstream, UpstreamFault, socket_path};
 
 use crate::signature::{Keyring, Origin};
@@ -30,8 +32,8 @@ pub struct Route {
     pub methods: Vec<Box<str>>,
     /// What a request must prove.
     pub access: Access,
-    /// What Twilio has on file for it.
-    pub origin: Origin,
+    /// What Twilio has on file for it; none, where only a proxy can tell.
+    pub origin: Option<Origin>,
     /// The `Host` values it answers to.
     pub hosts: Hosts,
     /// Where proven requests go.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Access, Pattern, Route, Statuses, Upstream,
+    Access, Pattern, Route, Statuses, Trust, Upstream,
     path::{folded, is_unsafe},
 };
 
@@ -21,6 +21,8 @@ pub struct Table {
     folded: HashMap<Vec<u8>, Vec<Arc<Route>>>,
     /// What a sender is told where no route is known.
     statuses: Statuses,
+    /// Who is believed about the public URL, if anybody.
+    trust: Option<Trust>,
 }
 
 impl Table {
@@ -34,6 +36,7 @@ impl Table {
             subtrees: HashMap::new(),
             folded: HashMap::new(),
             statuses,
+            trust: None,
         };
         for route in &routes {
             let (index, path) = match &route.path {
@@ -45,6 +48,18 @@ impl Table {
         }
         table.routes = routes;
         table
+    }
+
+    /// The same, with proxies that are believed about the public URL.
+    #[must_use]
+    pub fn trusting(self, trust: Option<Trust>) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// Who is believed about the public URL, if anybody.
+    #[must_use]
+    pub const fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
     }
 
     /// All routes, as configured.

@@ -100,7 +100,7 @@ impl Exchange {
         live: &Snapshot,
         outcome: &mut Outcome,
     ) -> Result<Admitted, Refused> {
-        let claim = Claim::new(request, &live.table)?; // refusals from the head alone; body unread
+        let claim = Claim::new(request, self.peer, &live.table)?; // from the head alone; body unread
         let claim = claim.read(&live.limits, &self.worker.shared.buffers).await?; // bounded
         outcome.received = claim.body_length();
         claim.judge() // pure, constant time

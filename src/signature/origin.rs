@@ -11,6 +11,7 @@ pub struct Origin {
     scheme: Scheme,
     host: Box<str>,
     port: Option<u16>,
+    prefix: Box<str>,
     http: Box<[(OriginForm, Box<[u8]>)]>,
     websocket: Box<[(OriginForm, Box<[u8]>)]>,
 }
@@ -127,6 +128,7 @@ impl Origin {
             scheme,
             host: host.into(),
             port,
+            prefix: prefix.into(),
             http: forms(written_scheme),
             websocket: forms(scheme.websocket()),
         })
@@ -148,6 +150,19 @@ impl Origin {
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// Its host, and its port where one is written.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}{port}", self.host)
+    }
+
+    /// The path that a proxy strips; empty, or with a slash at its beginning only.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The spelled-out forms, the configured one first.

@@ -21,5 +21,6 @@ mod reload;
 mod rooms;
 mod support;
 mod tls;
+mod trust;
 mod upstreams;
 mod vectors;
