@@ -22,8 +22,24 @@ fn describe(config: &Config) -> String {
     let routes = config.table.routes().iter().map(|route| row(route));
     let rows: Vec<_> = std::iter::once(head).chain(routes).collect();
     let table = print::table(&rows);
-    let listen: Vec<_> = config.listen.iter().map(Listen::to_string).collect();
-    format!("listening on {}\n\n{table}\n{}", listen.join(", "), warnings(config))
+    format!("{}\n{table}\n{}", sockets(config), warnings(config))
+}
+
+/// Where it listens and whom it believes.
+fn sockets(config: &Config) -> String {
+    let listen: Vec<_> = config.listen.iter().map(|listen| socket(listen, config)).collect();
+    let admin = config.admin.as_ref().map(|admin| format!("admin on {admin}\n"));
+    let trust = config.table.trust().map(|trust| format!("believing {trust}\n"));
+    let [admin, trust] = [admin, trust].map(Option::unwrap_or_default);
+    format!("listening on {}\n{admin}{trust}", listen.join(", "))
+}
+
+fn socket(listen: &Listen, config: &Config) -> String {
+    match (listen, &config.tls) {
+        (_, None) => listen.to_string(),
+        (Listen::Tcp(address), Some(_)) => format!("https://{address}"),
+        (Listen::Unix(_) | Listen::Systemd, Some(_)) => format!("{listen} (TLS)"),
+    }
 }
 
 fn row(route: &Route) -> Vec<String> {
@@ -48,7 +64,7 @@ fn row(route: &Route) -> Vec<String> {
         route.methods.join(","),
         access,
         signed_as,
-        route.upstream.to_string(),
+        format!("{}{}", route.upstream, if route.upstream.is_http2() { " (HTTP/2)" } else { "" }),
     ]
 }
 

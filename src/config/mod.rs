@@ -54,6 +54,8 @@ pub struct Config {
 #[derive(Clone, Copy)]
 struct Sheet<'a> {
     name: &'a str,
+    /// The file that it is from, where it is from one.
+    file: Option<&'a Path>,
     text: &'a str,
     /// Where relative paths in it start.
     folder: &'a Path,
@@ -84,7 +86,7 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
         let token = at_flag(TOKEN_VARIABLE, RawToken::from_env(TOKEN_VARIABLE));
         let auth_tokens = Some(at_flag("auth_tokens", vec![token]));
         let raw = RawConfig { auth_tokens, ..RawConfig::default() };
-        let sheet = Sheet { name: "flags", text: "", folder: Path::new(".") };
+        let sheet = Sheet { name: "flags", file: None, text: "", folder: Path::new(".") };
         return refine_with(raw, sources, Vec::new(), sheet);
     };
     let name = path.display().to_string();
@@ -93,7 +95,8 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
         Faults::new(&name, "", vec![Fault { place: Place::Nowhere, key: "file", kind }])
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut config = parse_with(sources, Sheet { name: &name, text: &text, folder })?;
+    let mut config =
+        parse_with(sources, Sheet { name: &name, file: Some(path), text: &text, folder })?;
     config.watched.insert(0, path.clone());
     Ok(config)
 }
@@ -114,7 +117,7 @@ pub fn admin_of(file: &Path) -> io::Result<Option<Listen>> {
 /// # Errors
 /// [`Faults`]: all of them.
 pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
-    parse_with(&Sources::default(), Sheet { name, text, folder })
+    parse_with(&Sources::default(), Sheet { name, file: None, text, folder })
 }
 
 fn parse_with(sources: &Sources, sheet: Sheet<'_>) -> Result<Config, Faults> {

@@ -6,12 +6,13 @@ mod limits;
 mod sockets;
 mod tls;
 mod trust;
+mod warnings;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    Config, Sheet, Warning, WarningKind,
-    fault::{Fault, FaultKind, Faults, position},
+    Config, Sheet, Warning,
+    fault::{Fault, FaultKind, Faults},
     raw::{At, Place, RawAccess, RawConfig, RawForwarded, RawRoute},
 };
 use crate::routes::{Access, ClientTls, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
@@ -36,6 +37,8 @@ pub(super) fn refine(
     let statuses = refiner.statuses(None);
     let routes = refiner.routes();
     let limits = refiner.limits(&routes);
+    refiner.warn_of_literals();
+    refiner.warn_of_tables(admin.as_ref(), trust.as_ref(), &limits);
     if !refiner.faults.is_empty() || refiner.elsewhere.is_some() {
         return Err(Faults::new(sheet.name, sheet.text, refiner.faults).and(refiner.elsewhere));
     }
@@ -63,33 +66,31 @@ struct Refiner<'a> {
     /// The files read so far.
     watched: Vec<PathBuf>,
     warnings: Vec<Warning>,
+    /// Where the first token stands that is written out.
+    literal: Option<Place>,
     /// For https upstreams.
     client_tls: Option<ClientTls>,
 }
 
 impl<'a> Refiner<'a> {
     fn new(raw: &'a RawConfig, sheet: Sheet<'a>, tokens: &'static str) -> Self {
-        let (faults, watched, warnings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { raw, sheet, tokens, faults, elsewhere: None, watched, warnings, client_tls: None }
+        Self {
+            raw,
+            sheet,
+            tokens,
+            faults: Vec::new(),
+            elsewhere: None,
+            watched: Vec::new(),
+            warnings: Vec::new(),
+            literal: None,
+            client_tls: None,
+        }
     }
 }
 
 impl Refiner<'_> {
     fn fault(&mut self, place: &Place, key: &'static str, kind: FaultKind) {
         self.faults.push(Fault { place: place.clone(), key, kind });
-    }
-
-    fn warn(&mut self, place: &Place, kind: WarningKind) {
-        let Sheet { name, text, .. } = self.sheet;
-        let place = match place {
-            Place::File(span) => {
-                let (line, column) = position(text, span.start);
-                format!("{name}:{line}:{column}")
-            }
-            Place::Flag(flag) => (*flag).to_owned(),
-            Place::Nowhere => name.to_owned(),
-        };
-        self.warnings.push(Warning { place, kind });
     }
 
     /// A file, found from where its name was written, and watched from now on.
@@ -131,7 +132,7 @@ impl Refiner<'_> {
         let raw_routes = if written.is_empty() { std::slice::from_ref(&whole) } else { written };
         let inherited = self.inherited_keyring(raw_routes);
         let mut paths = HashMap::new();
-        let mut routes = Vec::new();
+        let (mut routes, mut places) = (Vec::new(), Vec::new());
         for raw in raw_routes {
             let route = self.route(raw, inherited.as_ref());
             if let Some(path) = &raw.value.path
@@ -139,8 +140,12 @@ impl Refiner<'_> {
             {
                 self.fault(&path.place, "route.path", FaultKind::Twice);
             }
-            routes.extend(route);
+            if let Some(route) = route {
+                places.push(&raw.place);
+                routes.push(route);
+            }
         }
+        self.warn_of_public(&places, &routes);
         routes
     }
 
@@ -213,6 +218,7 @@ impl Refiner<'_> {
         if origin.scheme() == Scheme::Http && raw.tls.is_some() {
             self.fault(&url.place, "public_url", FaultKind::PlainUrl);
         }
+        self.warn_of_plain_url(&url.place, &origin);
         Some(Some(origin))
     }
 
@@ -245,10 +251,7 @@ impl Refiner<'_> {
 
     fn access(&mut self, at: &At<RawRoute>, inherited: Option<&Arc<Keyring>>) -> Option<Access> {
         match (at.value.access, &at.value.auth_tokens) {
-            (RawAccess::Public, None) => {
-                self.warn_of_public(at);
-                Some(Access::Public)
-            }
+            (RawAccess::Public, None) => Some(Access::Public),
             (RawAccess::Public, Some(tokens)) => {
                 self.fault(&tokens.place, "route.auth_tokens", FaultKind::IdleToken);
                 None
@@ -263,13 +266,6 @@ impl Refiner<'_> {
                 }
                 inherited.map(|keyring| Access::Twilio(Arc::clone(keyring)))
             }
-        }
-    }
-
-    fn warn_of_public(&mut self, at: &At<RawRoute>) {
-        let path = at.value.path.as_ref().and_then(|path| Pattern::parse(&path.value).ok());
-        if let Some(path) = path {
-            self.warn(&at.place, WarningKind::Public(path));
         }
     }
 

@@ -155,6 +155,27 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether some app might take one path for both, by the loosest reading.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let (own, others) = (self.folded(), other.folded());
+        match (self, other) {
+            (Self::Exact(_), Self::Exact(_)) => own == others,
+            (Self::Subtree(_), Self::Exact(_)) => path::lies_below(&others, &own),
+            (Self::Exact(_), Self::Subtree(_)) => path::lies_below(&own, &others),
+            (Self::Subtree(_), Self::Subtree(_)) => {
+                path::lies_below(&own, &others) || path::lies_below(&others, &own)
+            }
+        }
+    }
+
+    fn folded(&self) -> Vec<u8> {
+        let (Self::Exact(path) | Self::Subtree(path)) = self;
+        path::folded(path.as_bytes())
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -167,6 +188,29 @@ impl fmt::Display for Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_meet_where_an_app_might_confuse_them() {
+        let meet = |one, other| {
+            let (one, other) = (Pattern::parse(one).unwrap(), Pattern::parse(other).unwrap());
+            assert_eq!(one.meets(&other), other.meets(&one), "{one} {other}");
+            one.meets(&other)
+        };
+        for (one, other) in [
+            ("/voice", "/VOICE/"),
+            ("/*", "/voice"),
+            ("/sms/*", "/sms"),
+            ("/sms/*", "/SMS/in/*"),
+            ("/%76oice", "/voice"),
+        ] {
+            assert!(meet(one, other), "{one} {other}");
+        }
+        for (one, other) in
+            [("/voice", "/voices"), ("/sms/*", "/smsx/*"), ("/sms/*", "/voice"), ("/a/b", "/a")]
+        {
+            assert!(!meet(one, other), "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_path_is_exact_or_a_subtree() {

@@ -55,6 +55,11 @@ pub(super) fn folded(path: &[u8]) -> Vec<u8> {
     folded
 }
 
+/// Whether a folded path is this folded one or lies below it.
+pub(super) fn lies_below(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}
+
 fn escaped(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(high)? << 4 | digit(low)?)

@@ -1,6 +1,6 @@
 //! Which proxies are believed about the public URL, and for which names.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -83,6 +83,20 @@ impl Trust {
     #[must_use]
     pub fn believes_all(&self) -> bool {
         self.proxies.iter().any(|network| network.prefix_len() == 0)
+    }
+}
+
+/// Who is believed about what.
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxies = self.proxies.iter().map(ToString::to_string);
+        let unix = self.unix.then(|| "unix".to_owned());
+        let hosts = self.hosts.iter().map(|name| match name {
+            Name::Exact(name) => name.to_string(),
+            Name::Below(suffix) => format!("*{suffix}"),
+        });
+        let (proxies, hosts): (Vec<_>, Vec<_>) = (proxies.chain(unix).collect(), hosts.collect());
+        write!(f, "{} about {}", proxies.join(", "), hosts.join(", "))
     }
 }
 

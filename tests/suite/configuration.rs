@@ -125,6 +125,64 @@ fn tokens_come_from_files_and_variables() {
 }
 
 #[test]
+fn what_will_hurt_is_pointed_out() {
+    let folder = Folder::new();
+    folder.write("accounts.toml", "AC00000000000000000000000000000001 = \"correct-horse\"\n");
+    let config = "public_url = \"http://hooks.example.com\"\nupstream = \"http://127.0.0.1:1\"\n\
+        auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }, \"battery-staple\"]\n\
+        accounts_file = \"accounts.toml\"\n\
+        [[route]]\npath = \"/voice\"\n\
+        [[route]]\npath = \"/Voice/*\"\naccess = \"public\"\n\
+        [[route]]\npath = \"/open\"\naccess = \"public\"\n\
+        [admin]\nlisten = \"0.0.0.0:9090\"\n\
+        [trust]\nproxies = [\"0.0.0.0/0\"]\nhosts = [\"*.ngrok.app\"]\n\
+        [limits]\nresponse_timeout = \"16s\"\n";
+    let file = folder.write("gatekeeper.toml", config);
+    std::process::Command::new("chmod").arg("640").arg(&file).status().unwrap();
+    let said = check(&file);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let expected = [
+        "gatekeeper.toml:1:14: it begins with http://",
+        "gatekeeper.toml:3:47: a token stands in this file",
+        "gatekeeper.toml:3:47: the token is not 32 hex digits",
+        "accounts.toml:1:38: the token is not 32 hex digits",
+        "accounts.toml:1:38: tokens stand in this file, and every user",
+        "gatekeeper.toml:7:1: /Voice/* is public and meets /voice, which is guarded",
+        "gatekeeper.toml:10:1: /open is public",
+        "gatekeeper.toml:13:1: the admin listener is not on loopback",
+        "gatekeeper.toml:15:1: every peer is believed",
+        "gatekeeper.toml:19:20: Twilio gives up after 15 s",
+    ];
+    for warning in expected {
+        assert!(said.all().contains(warning), "{warning}: {said:?}");
+    }
+    assert_eq!(said.all().matches("warning: ").count(), expected.len(), "{said:?}");
+    assert!(!said.all().contains("correct-horse") && !said.all().contains("battery"), "{said:?}");
+}
+
+#[test]
+fn what_will_not_hurt_is_passed_over() {
+    let folder = Folder::new();
+    let config = "public_url = \"http://localhost:8080\"\nupstream = \"unix:/run/app\"\n\
+        upstream_http2 = true\nlisten = [\"127.0.0.1:8080\", \"unix:/run/gate\"]\n\
+        auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }]\n\
+        [admin]\nlisten = \"127.0.0.1:9090\"\n\
+        [trust]\nproxies = [\"127.0.0.1\", \"unix\"]\nhosts = [\"*.ngrok.app\", \"h.example\"]\n\
+        [limits]\nresponse_timeout = \"15s\"\n";
+    let said = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(!said.all().contains("warning"), "{said:?}");
+    for line in [
+        "listening on 127.0.0.1:8080, unix:/run/gate",
+        "admin on 127.0.0.1:9090",
+        "believing 127.0.0.1/32, unix about *.ngrok.app, h.example",
+        "unix:/run/app (HTTP/2)",
+    ] {
+        assert!(said.all().contains(line), "{line}: {said:?}");
+    }
+}
+
+#[test]
 fn public_routes_are_pointed_out() {
     let folder = Folder::new();
     let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\

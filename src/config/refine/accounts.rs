@@ -26,8 +26,8 @@ impl Refiner<'_> {
         })?;
         let raw = RawConfig::default();
         let name = path.display().to_string();
-        let sheet =
-            Sheet { name: &name, text: &text, folder: path.parent().unwrap_or(Path::new(".")) };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let sheet = Sheet { name: &name, file: Some(&path), text: &text, folder };
         let (accounts, faults) = self.accounts_of(&raw, sheet);
         if !faults.list.is_empty() {
             self.elsewhere = Some(faults);
@@ -47,6 +47,7 @@ impl Refiner<'_> {
             }
             inner.account(&account, &mut accounts);
         }
+        inner.warn_of_literals();
         self.watched.append(&mut inner.watched);
         self.warnings.append(&mut inner.warnings);
         (accounts, Faults::new(sheet.name, sheet.text, inner.faults))
@@ -75,6 +76,7 @@ impl Refiner<'_> {
     fn account_key(&mut self, token: &At<RawToken>, default: &str) -> Option<Key> {
         let source = match &token.value {
             RawToken::Inline(secret) => {
+                self.warn_of_inline(&token.place, secret);
                 return self.keyed(&token.place, default, secret, Algorithm::HmacSha1);
             }
             RawToken::Found(source) => source,
@@ -84,6 +86,7 @@ impl Refiner<'_> {
             return None;
         }
         let (_, secret) = self.fetch(&token.place, source, default)?;
+        self.warn_of_found(&token.place, source, &secret);
         let name = source.name.as_ref().map_or(default, |name| &name.value);
         self.keyed(&token.place, name, &secret, Algorithm::HmacSha1)
     }

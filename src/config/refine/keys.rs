@@ -28,6 +28,7 @@ impl Refiner<'_> {
         let inline = format!("auth_tokens[{index}]");
         match &token.value {
             RawToken::Inline(secret) => {
+                self.warn_of_inline(&token.place, secret);
                 self.keyed(&token.place, &inline, secret, Algorithm::HmacSha1)
             }
             RawToken::Found(source) => self.key_from(&token.place, source, &inline),
@@ -37,6 +38,7 @@ impl Refiner<'_> {
     fn key_from(&mut self, place: &Place, source: &RawSource, inline: &str) -> Option<Key> {
         let (found, secret) = self.fetch(place, source, inline)?;
         let algorithm = self.algorithm(place, source)?;
+        self.warn_of_found(place, source, &secret);
         let name = source.name.as_ref().map_or(found, |name| name.value.clone());
         let key = self.keyed(place, &name, &secret, algorithm)?;
         match (&source.key_id, &source.account_sid) {
