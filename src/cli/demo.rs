@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Failed, print, run::wait_for_signal, send::raw_exchange};
+use super::{Failed, print, run::Signals, send::raw_exchange};
 use crate::config;
 use crate::server;
 use cast::{Scene, Stage};
@@ -58,7 +58,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failed> {
         print::line(&format!(
             "\nTry it yourself; change a letter and see it refused:\n\n  {line}\n\nCtrl-C ends."
         ))?;
-        wait_for_signal()?;
+        Signals::caught()?.wait();
     }
     server.stop();
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -6,7 +6,10 @@ use std::{
     thread,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tracing_subscriber::EnvFilter;
 
 use super::{FAILURE, Failed};
@@ -34,11 +37,12 @@ fn serve(config: config::Config, sources: &Sources, sink: &Sink) -> Result<ExitC
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    let mut signals = Signals::caught()?; // before anybody hears that the gate is open
     let server = server::start(config, Some(sources.clone()), Some(sink.clone()))?;
     announce(&server);
-    wait_for_signal()?;
+    signals.wait();
     tracing::info!("stopping");
-    end_at_next_signal(sink.clone())?;
+    end_at_next(signals, sink.clone())?;
     server.stop();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -74,26 +78,42 @@ fn start_log() -> io::Result<Sink> {
 }
 
 /// Whoever asks twice does not want to wait.
-fn end_at_next_signal(sink: Sink) -> io::Result<()> {
+fn end_at_next(mut signals: Signals, sink: Sink) -> io::Result<()> {
     let wait = move || {
-        if wait_for_signal().is_ok() {
-            tracing::warn!("told twice to stop: stopping at once");
-            sink.flush();
-            process::exit(FAILURE.into());
-        }
+        signals.wait();
+        tracing::warn!("told twice to stop: stopping at once");
+        sink.flush();
+        process::exit(FAILURE.into());
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }
 
-pub(super) fn wait_for_signal() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
-    })
+/// The signals that ask a program to stop.
+pub(super) struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on they no longer end the program by themselves.
+    pub(super) fn caught() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Waits for the next one.
+    pub(super) fn wait(&mut self) {
+        let Self { runtime, terminate, interrupt } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+    }
 }

@@ -11,7 +11,7 @@ use hyper::{
 };
 
 use super::{
-    Admitted, Buffers, Held, Proven, Refusal, Refused, body, forwarded, forwarded::Public,
+    Admitted, Buffers, Held, Proven, Refusal, Refused, Seen, body, forwarded, forwarded::Public,
 };
 use crate::routes::{Access, Limits, Route, Table};
 use crate::signature::{Keyring, Message, Origin, Selector, Shape, Signature, verify};
@@ -22,6 +22,9 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
 const SETTINGS: HeaderName = HeaderName::from_static("x-twilio-webhooks-signature-settings");
 /// Names the key in the earlier private beta.
 const KEY_SID: HeaderName = HeaderName::from_static("x-twilio-signature-key-sid");
+
+/// Names a request over its repetitions by Twilio. It is not signed.
+const IDEMPOTENCY_TOKEN: HeaderName = HeaderName::from_static("i-twilio-idempotency-token");
 
 /// A request that claims to come from Twilio, for a known route. `S` says whether its body has
 /// been read; only then can it be judged.
@@ -126,11 +129,12 @@ impl Claim<Complete> {
         u64::try_from(self.stage.body.len()).unwrap_or(u64::MAX)
     }
 
-    /// Decides. Pure, and in constant time where it compares.
+    /// Decides, in constant time where it compares. Pure but for `seen`, which is asked only where
+    /// the route wants nothing twice.
     ///
     /// # Errors
-    /// [`Refused`]: not covered, not signed, or not for this account.
-    pub fn judge(self) -> Result<Admitted, Refused> {
+    /// [`Refused`]: not covered, not signed, not for this account, or passed already.
+    pub fn judge(self, seen: &Seen) -> Result<Admitted, Refused> {
         let Self { head, route, stage: Complete { body, held, presented } } = self;
         let Presented { signature, forwarded } = presented;
         let origin = forwarded.as_deref().or(route.origin.as_ref());
@@ -138,6 +142,7 @@ impl Claim<Complete> {
             (Access::Public, _, _) => Ok(Proven::DeclaredPublic),
             (Access::Twilio(keyring), Some(signature), Some(origin)) => {
                 prove(&head, &body, &route, origin, keyring, signature)
+                    .and_then(|proven| once(&head, &route, signature, seen).map(|()| proven))
             }
             (Access::Twilio(_), None, _) => Err(Refusal::MissingSignature),
             (Access::Twilio(_), _, None) => Err(Refusal::UnknownHost),
@@ -221,6 +226,13 @@ fn prove(
     Ok(Proven::Signed(proof))
 }
 
+/// Whether this signature may pass now, where the route wants nothing twice.
+fn once(head: &Parts, route: &Route, signature: &Signature, seen: &Seen) -> Result<(), Refusal> {
+    let token = head.headers.get(IDEMPOTENCY_TOKEN).map(|token| token.as_bytes());
+    let passes = |rule| seen.lets_pass(signature, token, rule, std::time::Instant::now());
+    if route.replay.is_none_or(passes) { Ok(()) } else { Err(Refusal::Replayed) }
+}
+
 /// The `Host` field (HTTP/1) or the authority (HTTP/2).
 fn host(head: &Parts) -> &str {
     let field = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
@@ -235,6 +247,9 @@ fn signature(headers: &HeaderMap) -> Option<Signature> {
 }
 
 fn selector(headers: &HeaderMap) -> Selector<'_> {
+    if !headers.contains_key(SETTINGS) && !headers.contains_key(KEY_SID) {
+        return Selector::AuthToken;
+    }
     Selector::parse(
         headers.get_all(SETTINGS).iter().map(|value| value.as_bytes()),
         headers.get_all(KEY_SID).iter().map(|value| value.as_bytes()),
@@ -252,13 +267,14 @@ fn shape(head: &Parts) -> Shape {
 /// RFC 6455 §4.1: a GET over HTTP/1.1 that asks to upgrade the connection to `websocket`, and to
 /// nothing else. Any other `Upgrade` is judged as the plain request it is, and dropped.
 fn is_handshake(head: &Parts) -> bool {
+    if head.method != Method::GET || head.version != Version::HTTP_11 {
+        return false;
+    }
     let mut upgrades = head.headers.get_all(header::UPGRADE).iter();
     let websocket =
         upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     websocket
         && upgrades.next().is_none()
-        && head.method == Method::GET
-        && head.version == Version::HTTP_11
         && head.headers.get_all(header::CONNECTION).iter().any(|value| {
             let mut tokens = value.as_bytes().split(|&byte| byte == b',');
             tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))

@@ -27,9 +27,9 @@
 //! Nothing is judged before its body is read:
 //!
 //! ```compile_fail,E0599
-//! use gatekeeper::gate::{Claim, Unread};
-//! fn judge(claim: Claim<Unread<hyper::body::Incoming>>) {
-//!     let _ = claim.judge();
+//! use gatekeeper::gate::{Claim, Seen, Unread};
+//! fn judge(claim: Claim<Unread<hyper::body::Incoming>>, seen: &Seen) {
+//!     let _ = claim.judge(seen);
 //! }
 //! ```
 //!
@@ -49,8 +49,10 @@ mod buffers;
 mod claim;
 mod forwarded;
 mod refusal;
+mod replay;
 
 pub use admitted::{Admitted, Called, Proven};
 pub use buffers::{Buffers, Held};
 pub use claim::{Claim, Complete, Unread};
 pub use refusal::{Refusal, Refused};
+pub use replay::Seen;

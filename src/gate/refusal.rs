@@ -37,13 +37,15 @@ pub enum Refusal {
     AccountMismatch,
     /// The key that the request names, or the account it speaks for, has no key here.
     UnknownKey,
+    /// It was let through before, on a route that wants nothing twice.
+    Replayed,
     /// No room for its body at this moment.
     Overloaded,
 }
 
 impl Refusal {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::MissingSignature,
         Self::UnknownRoute,
         Self::UnknownHost,
@@ -58,6 +60,7 @@ impl Refusal {
         Self::SignatureMismatch,
         Self::AccountMismatch,
         Self::UnknownKey,
+        Self::Replayed,
         Self::Overloaded,
     ];
 
@@ -79,6 +82,7 @@ impl Refusal {
             Self::SignatureMismatch => "signature_mismatch",
             Self::AccountMismatch => "account_mismatch",
             Self::UnknownKey => "unknown_key",
+            Self::Replayed => "replayed",
             Self::Overloaded => "overloaded",
         }
     }

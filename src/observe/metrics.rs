@@ -146,6 +146,10 @@ impl Metrics {
         Arc::new(counters_of(&self.requests, path))
     }
 
+    pub(super) fn unreadable(&self) {
+        self.requests.with_label_values(&["", "malformed", "unreadable"]).inc();
+    }
+
     pub(super) fn count(&self, outcome: &Outcome, duration: Duration) {
         let route = outcome.route.as_ref().unwrap_or(&self.nowhere);
         match (route.of(&outcome.verdict), outcome.verdict.reason()) {

@@ -142,6 +142,11 @@ impl Observer {
         }
     }
 
+    /// Counts what could not be read as HTTP at all.
+    pub fn unreadable(&self) {
+        self.metrics.unreadable();
+    }
+
     /// The text that Prometheus reads.
     #[must_use]
     pub fn text(&self) -> String {

@@ -103,7 +103,7 @@ impl Exchange {
         let claim = Claim::new(request, self.peer, &live.table)?; // from the head alone; body unread
         let claim = claim.read(&live.limits, &self.worker.shared.buffers).await?; // bounded
         outcome.received = claim.body_length();
-        claim.judge() // pure, constant time
+        claim.judge(&self.worker.shared.seen) // in constant time
     }
 
     fn begin(&self, request: &Request<Incoming>) -> Telling {

@@ -48,25 +48,13 @@ pub(super) async fn serve<S: Stream>(
     let mut connection = builder(&live.limits).serve_connection(TokioIo::new(wire), service);
     let mut health = Health::new(record.clone(), &live.limits, &worker.shared.stop);
     drop(live);
-    let ended = poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-                return Poll::Ready(Some(ended));
-            }
-            match health.poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Advice::Cut) => return Poll::Ready(None),
-                Poll::Ready(Advice::Rest) => Pin::new(&mut connection).graceful_shutdown(),
-            }
-        }
-    });
-    let ended = ended.await;
+    let ended = spoken(&mut connection, &mut health, |http| http.graceful_shutdown()).await;
     let http1::Parts { io, read_buf, .. } = connection.into_parts();
     let stream = io.into_inner().into_socket();
     match ended {
         None => Left::Gone,
         Some(Err(error)) => {
-            tracing::debug!(?peer, %error, "connection ended");
+            note(worker, peer, &error);
             if record.has_ended() { Left::Gone } else { Left::Over(stream) }
         }
         Some(Ok(())) => match exchange.tunnel() {
@@ -74,6 +62,37 @@ pub(super) async fn serve<S: Stream>(
             None if health.rested && read_buf.is_empty() => Left::Idle(stream),
             None => Left::Over(stream),
         },
+    }
+}
+
+/// Until hyper is done, or the connection has taken too long.
+async fn spoken<C>(
+    connection: &mut C,
+    health: &mut Health<'_>,
+    rest: impl Fn(Pin<&mut C>),
+) -> Option<hyper::Result<()>>
+where
+    C: Future<Output = hyper::Result<()>> + Unpin,
+{
+    let spoken = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = Pin::new(&mut *connection).poll(cx) {
+                return Poll::Ready(Some(ended));
+            }
+            match health.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Advice::Cut) => return Poll::Ready(None),
+                Poll::Ready(Advice::Rest) => rest(Pin::new(&mut *connection)),
+            }
+        }
+    });
+    spoken.await
+}
+
+fn note(worker: &Worker, peer: Option<IpAddr>, error: &hyper::Error) {
+    tracing::debug!(?peer, %error, "connection ended");
+    if error.is_parse() || error.is_parse_too_large() {
+        worker.shared.observer.unreadable();
     }
 }
 

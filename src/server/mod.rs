@@ -27,7 +27,7 @@ use rustls::ServerConfig;
 
 use crate::config::{Config, Listen, Sources};
 use crate::forward::Load;
-use crate::gate::Buffers;
+use crate::gate::{Buffers, Seen};
 use crate::observe::{Metrics, Observer, RouteCounters, Sink};
 use crate::routes::{Limits, Route, Table};
 use listener::Listening;
@@ -58,6 +58,7 @@ struct Shared {
     room: Arc<Room>,
     buffers: Arc<Buffers>,
     load: Arc<Load>,
+    seen: Seen,
     stop: Stop,
 }
 
@@ -84,6 +85,7 @@ impl Shared {
             room: Arc::default(),
             buffers: Arc::default(),
             load: Arc::default(),
+            seen: Seen::default(),
             stop: Stop::new(),
         }
     }

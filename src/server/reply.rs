@@ -52,7 +52,8 @@ pub(super) fn refusal(reason: Refusal, statuses: Statuses, telling: Telling) -> 
         | Refusal::BodyNotCovered
         | Refusal::SignatureMismatch
         | Refusal::AccountMismatch
-        | Refusal::UnknownKey => (configured(statuses.mismatch), "Signature does not match\n"),
+        | Refusal::UnknownKey
+        | Refusal::Replayed => (configured(statuses.mismatch), "Signature does not match\n"),
         Refusal::NoFormParams => (StatusCode::BAD_REQUEST, "Bad Request - no form params\n"),
         Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large\n"),
         Refusal::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "Body too slow\n"),

@@ -47,6 +47,12 @@ impl Signature {
         self.algorithm
     }
 
+    /// The MAC itself, zeros behind a shorter one: what was sent, and so no secret.
+    #[must_use]
+    pub const fn mac(&self) -> [u8; 32] {
+        self.mac
+    }
+
     /// Compares in constant time; `false` at once where the lengths differ, which is no secret.
     pub(super) fn matches(&self, mac: &[u8]) -> bool {
         self.mac.get(..self.algorithm.mac_length()).is_some_and(|own| own.ct_eq(mac).into())

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use crate::support::{
     HOST, ORIGIN, TOKEN,
     client::Response,
-    gate::{Gate, Outcome},
+    gate::{Gate, Outcome, guarded},
     message::{FORM, Message},
     signer::{self, Mac, sha256_hex},
     upstream::{Answer, TWIML, Then, Upstream},
@@ -53,6 +53,30 @@ fn assert_refused(gate: &Gate, upstream: &Upstream, refusal: &Refusal, messages:
         refusal.assert(&response, &gate.outcome(), &format!("{message:?}"));
     }
     assert_eq!(upstream.bytes(), 0, "the app heard of {}", refusal.reason);
+}
+
+#[test]
+fn nothing_passes_twice_where_a_route_wants_it_once() {
+    let upstream = Upstream::start();
+    let gate = Gate::start(&guarded(
+        &upstream,
+        "[[route]]\npath = \"/once\"\nreplay_window = \"1m\"\n[[route]]\npath = \"/often\"",
+    ));
+    let token = "I-Twilio-Idempotency-Token";
+    let first = Message::form("/once", "b=2&a=1").signed().field(token, "t");
+    assert_admitted(&gate, &first);
+    assert_admitted(&gate, &first); // Twilio tries again
+    let before = upstream.bytes();
+    let respelled = Message::form("/once", "%61=1&b=2").signed().field(token, "t");
+    for again in [first, respelled, Message::form("/once", "b=2&a=1").signed()] {
+        let response = gate.answer(&again);
+        forbidden("replayed").assert(&response, &gate.outcome(), "again");
+    }
+    assert_eq!(upstream.bytes(), before, "the app heard of it again");
+    assert_admitted(&gate, &Message::form("/once", "b=2&a=2").signed());
+    for _ in 0..3 {
+        assert_admitted(&gate, &Message::form("/often", "a=1").signed());
+    }
 }
 
 fn assert_admitted(gate: &Gate, message: &Message) {
