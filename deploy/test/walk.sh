@@ -4,11 +4,19 @@
 # all, as the first process of a container.
 source "$(dirname "$0")/common.sh"
 
-command -v cargo-deb >/dev/null || cargo install -q --locked --debug --no-default-features --features gzip cargo-deb@3.8.0
-say "the package"
-bash deploy/package.sh
-package=$(ls -t target/debian/gatekeeper_*.deb | head -1)
-dpkg-deb --info "$package" | sed -n '/Package/,$p'
+# GATEKEEPER_PACKAGE: a package that is there already.
+package=${GATEKEEPER_PACKAGE:-}
+if [ -z "$package" ]; then
+    say "the package"
+    need dpkg-shlibdeps dpkg-dev
+    command -v cargo-deb >/dev/null ||
+        cargo install -q --locked --debug --no-default-features --features gzip cargo-deb@3.8.0
+    bash deploy/package.sh
+    package=$(ls -t target/debian/gatekeeper_*.deb | head -1)
+fi
+mkdir "$work/packages"
+cp "$package" "$work/packages/gatekeeper.deb"
+dpkg-deb --info "$package" | sed -n '/Package/,/Description/p'
 
 source "$test_folder/daemon.sh"
 say "a fresh Debian with systemd"
@@ -22,12 +30,12 @@ mine=(walk)
 # What systemd wants of a container: to mount, and to see its services' processes.
 docker run -d --name walk --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined \
     --security-opt apparmor=unconfined --cgroupns private --tmpfs /run --tmpfs /run/lock --tmpfs /tmp \
-    -e container=docker -v "$test_folder:/test:ro" -v "$root/target/debian:/packages:ro" \
+    -e container=docker -v "$test_folder:/test:ro" -v "$work/packages:/packages:ro" \
     fresh-debian sh -c 'mount --make-rshared / && exec /sbin/init' >/dev/null
 inside() { docker exec walk "$@"; }
 booted() { inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'; }
 until_true 30 booted
 
-inside bash -euo pipefail /test/walk_inside.sh "/packages/$(basename "$package")" ||
-    { inside journalctl --no-pager -n 60 >&2; exit 1; }
+inside bash -euo pipefail /test/walk_inside.sh /packages/gatekeeper.deb ||
+    { inside journalctl -u gatekeeper --no-pager -n 60 >&2; exit 1; }
 say "walk: all passed"
