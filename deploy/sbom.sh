@@ -3,6 +3,7 @@
 # cargo-cyclonedx (`cargo install cargo-cyclonedx`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo cyclonedx --format json --describe binaries --override-filename gatekeeper.cdx --quiet
+cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename gatekeeper.cdx
 mkdir -p target
-mv gatekeeper.cdx.json target/
+sed "s|file://$PWD|file://.|g" gatekeeper.cdx.json >target/gatekeeper.cdx.json # no path of this machine
+rm gatekeeper.cdx.json

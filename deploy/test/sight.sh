@@ -23,6 +23,9 @@ key  = "key.pem"
 
 [admin]
 listen = "127.0.0.1:$admin_port"
+
+[limits]
+max_connections = 4
 END
 start "$work/app.log" python3 "$test_folder/app.py" 127.0.0.1 "$app_port"
 start "$work/gate.log" "$gatekeeper" run -c "$work/gatekeeper.toml"
@@ -30,6 +33,18 @@ here=(https://localhost/twiml --to "https://localhost:$port" --ca "$work/cert.pe
 ask signed "${here[@]}" --within 10 || { cat "$work/gate.log" >&2; exit 1; }
 ask unsigned "${here[@]}" --expect 418
 ask forged "${here[@]}" --expect 403
+# More connections than there is room for, none of them idle: this counter shows nothing before it
+# has counted.
+python3 - "$port" <<'END'
+import socket, sys, time
+
+held = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(8)]
+for one in held:
+    one.send(b"\x16\x03\x01")
+time.sleep(0.5)
+late = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(4)]
+time.sleep(0.5)
+END
 python3 -c 'import sys, urllib.request; sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())' \
     "http://127.0.0.1:$admin_port/metrics" >"$work/metrics.txt"
 promtool check metrics <"$work/metrics.txt"

@@ -12,6 +12,19 @@ if [ -z "$package" ]; then
     command -v cargo-deb >/dev/null ||
         cargo install -q --locked --debug --no-default-features --features gzip cargo-deb@3.8.0
     bash deploy/package.sh
+    command -v cargo-cyclonedx >/dev/null || cargo install -q --locked --debug cargo-cyclonedx@0.5.9
+    bash deploy/sbom.sh
+    python3 - <<'END'
+import json, subprocess
+
+tree = ["cargo", "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]
+lines = subprocess.run(tree, check=True, capture_output=True, text=True).stdout.splitlines()
+crates = {line.split()[0] for line in lines if line} - {"twilio-gatekeeper"}
+listed = {part["name"] for part in json.load(open("target/gatekeeper.cdx.json"))["components"]}
+missing = sorted(crates - listed)
+print(f"SBOM: {len(listed)} components, {len(missing)} of {len(crates)} crates missing")
+raise SystemExit("\n".join(missing) or 0)
+END
     package=$(ls -t target/debian/gatekeeper_*.deb | head -1)
 fi
 mkdir "$work/packages"

@@ -27,8 +27,16 @@ ask unsigned "${here[@]}" --expect 418
 ask forged "${here[@]}" --expect 403
 gatekeeper health -c /etc/gatekeeper/gatekeeper.toml
 id=$(systemctl show -P MainPID gatekeeper)
-echo "process $id runs as $(stat -c %U:%G "/proc/$id"), $(awk '/VmRSS/ { print $2 }' "/proc/$id/status") kB resident"
+echo "process $id runs as user $(stat -c %u "/proc/$id"), $(awk '/VmRSS/ { print $2 }' "/proc/$id/status") kB resident"
 [ "$(stat -c %u "/proc/$id")" -ne 0 ]
+python3 - <<'END'
+import re, urllib.request
+
+metrics = urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=5).read().decode()
+for name in ("gatekeeper_requests_total{", "process_start_time_seconds ", "process_resident_memory_bytes ", "process_open_fds "):
+    values = re.findall(rf"^{name}.*?([0-9.e+]+)$", metrics, re.M)
+    assert max(map(float, values)) > 0, name
+END
 
 say "the token changes, the process does not"
 install -m 640 -g gatekeeper-keys /dev/stdin /etc/gatekeeper/keys/next <<<"$second_token"
