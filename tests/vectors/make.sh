@@ -3,6 +3,7 @@
 # make.sh --check: fails if either is not what would be written.
 # GATEKEEPER names the gate that is asked; without it, cargo builds one.
 set -eu
+[ -z "${GATEKEEPER:-}" ] || GATEKEEPER=$(realpath "$GATEKEEPER")
 cd "$(dirname "$0")"
 
 mkdir -p .cache
@@ -18,9 +19,9 @@ node make_vectors.mjs <.cache/signed.json >.cache/answered.json
 $python make_vectors.py answer <.cache/answered.json >.cache/sdk.json
 if [ -z "${GATEKEEPER:-}" ]; then
   cargo build --locked --quiet
-  GATEKEEPER=${CARGO_TARGET_DIR:-../../target}/debug/gatekeeper
+  GATEKEEPER=$(realpath "${CARGO_TARGET_DIR:-../../target}/debug/gatekeeper")
 fi
-GATEKEEPER=$(realpath "$GATEKEEPER") $python ask_gate.py <.cache/sdk.json >.cache/gate.json
+GATEKEEPER=$GATEKEEPER $python ask_gate.py <.cache/sdk.json >.cache/gate.json
 $python make_table.py .cache/sdk.json .cache/gate.json README.md >.cache/README.md
 
 if [ "${1:-}" = "--check" ]; then
