@@ -34,20 +34,10 @@ IDLE = (1000, 10000)
 # --- what stands beside each other ---------------------------------------------------------------
 
 
-def gate_command(options):
-    return lambda directory, port, upstream: [
-        options.gate, "run", "-c", rig.gate_config(directory, port, upstream),
-    ]
-
-
-def floor_command(options):
-    return lambda directory, port, upstream: [options.floor, port, upstream, rig.ORIGIN, rig.TOKEN]
-
-
 def contestants(options):
     return {
-        "gate": gate_command(options),
-        "floor": floor_command(options),
+        "gate": exchange.gate(options.gate),
+        "floor": exchange.floor(options.floor),
         "nginx": rig.nginx_proxy,
         "HAProxy": rig.haproxy,
     }

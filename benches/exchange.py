@@ -2,23 +2,33 @@
 """Instructions and system calls of one whole exchange.
 
 A proxy runs under callgrind (or strace) and answers a fixed number of webhooks over one kept
-connection, one after the other; then again with more of them. The difference, divided, is what one
-exchange costs: start and end cancel out. Counts are repeatable where times are not.
+connection, one after the other; then again more of them. The difference, divided, is what one
+exchange costs: start and end cancel out. Counts repeat to a tenth of a percent where times do not.
 
-    exchange.py                    counts, as a table
-    exchange.py --profile DIR      also leaves callgrind's files there
+    exchange.py                  the gate's counts, as a table
+    exchange.py --beside         the floor's, nginx's and HAProxy's too
+    exchange.py --check          against exchange.json: fails where one has grown by more than 3 %
+    exchange.py --record         writes exchange.json
+    exchange.py --profile DIR    leaves callgrind's files there, 1,000 exchanges each
+
+Callgrind knows no SHA instructions, so every verifying row carries software HMAC (about 15,000 for
+each MAC of the voice webhook). The log goes to a file, as users run it. Needs Debian's valgrind and
+strace; for --beside nginx-light and haproxy as well.
 """
 
 import argparse
+import json
 import re
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import rig
 
 KINDS = {"signed": rig.signed, "forged": rig.forged, "unsigned": rig.unsigned}
 FEW, MANY = 100, 500
+BASELINE = rig.ROOT / "benches/exchange.json"
+TOLERANCE = 0.03
 
 
 def serve(directory, command_of, webhook, count, wrapper):
@@ -34,6 +44,7 @@ def serve(directory, command_of, webhook, count, wrapper):
             if status != webhook.status:
                 raise SystemExit(f"{status} where {webhook.status} was due")
         client.close()
+        time.sleep(0.2)  # a proxy that sleeps is told to stop at the same point every time
     finally:
         proxy.stop()
         upstream.close()
@@ -72,24 +83,80 @@ def gate(binary):
     ]
 
 
+def floor(binary):
+    return lambda directory, port, upstream: [binary, port, upstream, rig.ORIGIN, rig.TOKEN]
+
+
+def rows(options):
+    """Name, what runs, what it is sent."""
+    for kind, webhook in KINDS.items():
+        yield kind, gate(options.gate), webhook()
+    if options.beside:
+        for kind, webhook in KINDS.items():
+            yield f"floor, {kind}", floor(options.floor), webhook()
+        yield "nginx, passing", rig.nginx_proxy, rig.signed()
+        yield "nginx, `return 418`", rig.nginx_proxy, rig.unsigned(target="/teapot")
+        yield "HAProxy, passing", rig.haproxy, rig.signed()
+
+
+def count(command_of, webhook):
+    """Instructions, and calls by name, of one exchange."""
+    with rig.workshop() as (directory, _):
+        each = per_exchange(lambda n: instructions(directory, command_of, webhook, n))
+        calls = per_exchange(lambda n: system_calls(directory, command_of, webhook, n))
+    return {"instructions": round(each), "system calls": {name: round(n, 2) for name, n in calls.items()}}
+
+
+def print_row(name, counted):
+    calls = sorted(counted["system calls"].items(), key=lambda call: -call[1])
+    listed = ", ".join(f"{each:g} {call}" for call, each in calls)
+    total = sum(each for _, each in calls)
+    print(f"| {name} | {counted['instructions']:,} | {total:g} | {listed} |", flush=True)
+
+
+def faults(counted, recorded):
+    """What has grown past the tolerance, or made a system call more."""
+    for kind, now in counted.items():
+        then = recorded[kind]
+        if now["instructions"] > then["instructions"] * (1 + TOLERANCE):
+            yield f"{kind}: {now['instructions']} instructions, {then['instructions']} recorded"
+        calls = sum(now["system calls"].values()), sum(then["system calls"].values())
+        if calls[0] > calls[1] + 0.2:
+            yield f"{kind}: {calls[0]:g} system calls, {calls[1]:g} recorded"
+
+
+def profile(options):
+    options.profile.mkdir(parents=True, exist_ok=True)
+    for kind, webhook in KINDS.items():
+        with rig.workshop() as (directory, _):
+            out = options.profile / f"{kind}.out"
+            instructions(directory, gate(options.gate), webhook(), 1000, keep=out)
+            print(f"callgrind_annotate --inclusive=yes {out}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--gate", default=rig.ROOT / "target/release/gatekeeper", type=Path)
+    parser.add_argument("--gate", type=Path, default=rig.ROOT / "target/release/gatekeeper")
+    parser.add_argument("--floor", type=Path, default=rig.ROOT / "target/release/examples/floor")
+    parser.add_argument("--beside", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--profile", type=Path)
-    parser.add_argument("kinds", nargs="*", default=list(KINDS))
     options = parser.parse_args()
-    command_of = gate(options.gate)
-    for kind in options.kinds:
-        webhook = KINDS[kind]()
-        with rig.workshop() as (directory, _):
-            if options.profile:
-                instructions(directory, command_of, webhook, 2000, options.profile / f"{kind}.out")
-                continue
-            count = per_exchange(lambda n: instructions(directory, command_of, webhook, n))
-            calls = per_exchange(lambda n: system_calls(directory, command_of, webhook, n))
-        total = sum(calls.values())
-        listed = ", ".join(f"{name} {each:.2f}" for name, each in sorted(calls.items(), key=lambda c: -c[1]))
-        print(f"{kind}: {count:.0f} instructions, {total:.2f} system calls ({listed})", flush=True)
+    if options.profile:
+        return profile(options)
+    print("| exchange | instructions | system calls | which |\n| --- | --- | --- | --- |")
+    counted = {}
+    for name, command_of, webhook in rows(options):
+        counted[name] = count(command_of, webhook)
+        print_row(name, counted[name])
+    if options.record:
+        kinds = {kind: counted[kind] for kind in KINDS}
+        BASELINE.write_text(json.dumps(kinds, indent=2) + "\n", encoding="utf-8")
+    if options.check:
+        recorded = json.loads(BASELINE.read_text(encoding="utf-8"))
+        return "\n".join(faults(counted, recorded)) or 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -256,13 +257,19 @@ class Process:
         return int(children[0]) if children else self.pid
 
     def stop(self):
-        if self.started.poll() is None:
+        """Tells it more than once: nginx alone may miss a signal that comes just before it waits."""
+        for _ in range(4):
+            if self.started.poll() is not None:
+                break
             os.kill(self.inner(), signal.SIGTERM)
             try:
-                self.started.wait(30)
+                self.started.wait(8)
             except subprocess.TimeoutExpired:
-                self.started.kill()
-                self.started.wait()
+                continue
+        if self.started.poll() is None:
+            os.kill(self.inner(), signal.SIGKILL)
+            self.started.wait()
+            print(f"{self.pid} did not stop when told to", file=sys.stderr)
         self.log.close()
 
 
