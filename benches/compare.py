@@ -249,6 +249,7 @@ def idle_cost(name, options, count, webhook):
         started.append(upstream)
         proxy = start(name, options, directory, upstream.port)
         started.append(proxy)
+        proxy.settle()
         first = rig.Client(proxy.port)
         first.exchange(rig.signed())
         before = proxy.rss()

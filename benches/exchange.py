@@ -38,6 +38,7 @@ def serve(directory, command_of, webhook, count, wrapper):
     command = command_of(directory, port, upstream.port)
     proxy = rig.Process(command, port, wrapper=wrapper, log=directory / "proxy.log", core=0)
     try:
+        proxy.settle()
         client = rig.Client(port)
         for _ in range(count):
             status = client.exchange(webhook)
@@ -121,7 +122,7 @@ def faults(counted, recorded):
         if now["instructions"] > then["instructions"] * (1 + TOLERANCE):
             yield f"{kind}: {now['instructions']} instructions, {then['instructions']} recorded"
         calls = sum(now["system calls"].values()), sum(then["system calls"].values())
-        if calls[0] > calls[1] + 0.2:
+        if calls[0] > calls[1] + 0.6:  # the log is written by the clock, not by the request
             yield f"{kind}: {calls[0]:g} system calls, {calls[1]:g} recorded"
 
 

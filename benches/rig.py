@@ -246,6 +246,15 @@ class Process:
             total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
 
+    def settle(self):
+        """Returns once it has nothing left to do from its start."""
+        used = self.cpu()
+        for _ in range(600):
+            time.sleep(0.2)
+            before, used = used, self.cpu()
+            if used - before < 0.004:
+                return
+
     def rss(self):
         """KiB resident."""
         status = Path(f"/proc/{self.pid}/status").read_text()
