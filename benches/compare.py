@@ -73,9 +73,14 @@ class Row:
 
     def measure(self, directory, upstream, seconds):
         check_one(self)
-        before, cpu = seen(upstream), self.proxy.cpu()
-        load = wrk(directory, self.proxy.port, self.webhook, self.in_flight, seconds)
-        cpu = self.proxy.cpu() - cpu
+        for _ in range(3):
+            before, cpu = seen(upstream), self.proxy.cpu()
+            load = wrk(directory, self.proxy.port, self.webhook, self.in_flight, seconds)
+            cpu = self.proxy.cpu() - cpu
+            if load:
+                break
+        else:
+            raise SystemExit(f"{self.name}: wrk measured nothing; is the machine busy?")
         check_all(self, load, seen(upstream) - before)
         self.cpu.append(cpu / load["count"] * 1e6)
         self.rate.append(load["rate"])
@@ -124,6 +129,8 @@ def wrk(directory, port, webhook, in_flight, seconds):
         "--latency", "-s", str(script), f"http://127.0.0.1:{port}",
     ]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "nan" in text:
+        return None  # it never got a turn
     count, period = re.search(r"(\d+) requests in ([\d.]+)s", text).groups()
     non2xx = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return {
@@ -131,8 +138,8 @@ def wrk(directory, port, webhook, in_flight, seconds):
         "rate": int(count) / float(period),
         "non2xx": int(non2xx.group(1)) if non2xx else 0,
         "errors": "Socket errors" in text,
-        "p50": milliseconds(re.search(r"50%\s+(\S+)", text).group(1)),
-        "p99": milliseconds(re.search(r"99%\s+(\S+)", text).group(1)),
+        "p50": milliseconds(re.search(r"^ +50% +(\S+)", text, re.M).group(1)),
+        "p99": milliseconds(re.search(r"^ +99% +(\S+)", text, re.M).group(1)),
     }
 
 
