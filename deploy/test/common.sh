@@ -33,8 +33,8 @@ start() {
     started+=("$!")
 }
 
-# install PACKAGE…
-install() {
+# from_debian PACKAGE…
+from_debian() {
     local sudo=()
     [ "$(id -u)" -eq 0 ] || sudo=(sudo)
     "${sudo[@]}" apt-get update -qq
@@ -43,7 +43,7 @@ install() {
 
 # need COMMAND PACKAGE…: installs the packages only where the command is missing.
 need() {
-    command -v "$1" >/dev/null || install "${@:2}"
+    command -v "$1" >/dev/null || from_debian "${@:2}"
 }
 
 # from_pypi NAME==VERSION…: into one virtual environment, kept under target/.

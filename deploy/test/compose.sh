@@ -17,7 +17,7 @@ compose_works() {
     (
         cd "$project"
         docker-compose config -q
-        docker-compose --no-ansi up -d --no-build
+        docker-compose --ansi never up -d --no-build
         here=(https://hooks.example.com/twiml --to "http://127.0.0.1:$port")
         ask signed "${here[@]}" --has "$2" --within 20 || { docker-compose logs >&2; exit 1; }
         ask unsigned "${here[@]}" --expect 418
@@ -29,7 +29,7 @@ compose_works() {
         ask signed "${here[@]}" --token "$second_token" --within 15
         ask signed "${here[@]}" --token "$token" --expect 403
         until_true 30 sh -c '[ "$(docker inspect -f "{{.State.Health.Status}}" "$(docker-compose ps -q gate)")" = healthy ]'
-        docker-compose --no-ansi down -v 2>/dev/null
+        docker-compose --ansi never down -v 2>/dev/null
     )
 }
 

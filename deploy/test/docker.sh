@@ -19,8 +19,10 @@ base_images() {
     chroot "$work/debian" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
         --no-install-recommends gcc libc6-dev python3-pip nodejs && apt-get clean' >"$work/apt.log" 2>&1 ||
         { tail -20 "$work/apt.log" >&2; exit 1; }
+    cp /etc/ssl/certs/ca-certificates.crt "$work/debian/etc/ssl/certs/" # Debian's package has put its own there
     rm -f "$work/debian/usr/lib/python3.11/EXTERNALLY-MANAGED" # as in the python image, where pip is at home
-    tar -C "$work/debian" -c . | docker import - base-apps >/dev/null
+    tar -C "$work/debian" -c . | docker import \
+        -c 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - base-apps >/dev/null
     rust=$(rustc --print sysroot)
     mkdir -p "$work/debian/opt/rust"
     tar -C "$rust" -c --exclude=share bin lib | tar -C "$work/debian/opt/rust" -x
