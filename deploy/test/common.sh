@@ -75,9 +75,6 @@ need_gatekeeper() {
     [ -x "$gatekeeper" ] || cargo build --release --locked --bin gatekeeper
 }
 
-# knows KEY: whether this gate's configuration has it yet.
-knows() { "$gatekeeper" schema | grep -q "\"$1\": {"; }
-
 # debian_root FOLDER: a fresh Debian 12, of the same release as the shipped images.
 debian_root() {
     need debootstrap debootstrap

@@ -18,7 +18,6 @@ sed 's/terminationGracePeriodSeconds/terminationGraceSeconds/' deploy/kubernetes
 say "every shipped configuration, as the gate reads it"
 printf '%s\n' "$token" | tee "$work/auth_token" >"$work/twilio_auth_token"
 for file in deploy/*/*.toml deploy/compose/*/gate/*.toml "$work"/*.toml; do
-    ! grep -q '^\[trust\]' "$file" || knows trust || { echo "$file: no [trust] yet"; continue; }
     sed "s|file = \"[^\"]*/\([a-z_]*\)\"|file = \"$work/\1\"|; s|file = \"\([a-z_]*\)\"|file = \"$work/\1\"|" "$file" >"$work/read.toml"
     TWILIO_AUTH_TOKEN=$token "$gatekeeper" check -c "$work/read.toml" >"$work/read.log" ||
         { echo "$file" >&2; cat "$work/read.log" >&2; exit 1; }

@@ -79,15 +79,13 @@ kill "$gate"
 wait "$gate" 2>/dev/null || true
 gate -c deploy/ngrok/fixed.toml
 ask signed https://hooks.example.ngrok.app/twiml --to "http://127.0.0.1:$gate_port" --within 5
-if knows trust; then
-    kill "$gate"
-    wait "$gate" 2>/dev/null || true
-    gate -c deploy/ngrok/trust.toml
-    changing=(https://abcd-1234.ngrok-free.app/twiml --to "http://127.0.0.1:$gate_port")
-    ask signed "${changing[@]}" --forwarded --within 5
-    ask unsigned "${changing[@]}" --forwarded --expect 418
-    ask signed https://elsewhere.example.com/twiml --to "http://127.0.0.1:$gate_port" --forwarded --expect 403
-fi
+kill "$gate"
+wait "$gate" 2>/dev/null || true
+gate -c deploy/ngrok/trust.toml
+changing=(https://abcd-1234.ngrok-free.app/twiml --to "http://127.0.0.1:$gate_port")
+ask signed "${changing[@]}" --forwarded --within 5
+ask unsigned "${changing[@]}" --forwarded --expect 418
+ask signed https://elsewhere.example.com/twiml --to "http://127.0.0.1:$gate_port" --forwarded --expect 403
 "$venv/bin/python" -m pip install -q pyyaml
 "$venv/bin/python" - <<'END'
 import yaml
