@@ -54,9 +54,10 @@ const MOST_HASHED: usize = 8 << 20;
 /// Tries the candidates in order until `test` accepts one.
 ///
 /// `test` is given what is signed in three parts: origin, target, parameters. `keys` is how often
-/// it hashes them.
+/// it hashes them; `form` is the message's, decoded.
 pub(super) fn search(
     message: &Message<'_>,
+    form: &Parameters,
     origin: &Origin,
     keys: usize,
     test: &mut dyn FnMut([&[u8]; 3]) -> bool,
@@ -65,10 +66,11 @@ pub(super) fn search(
     if search.handshake {
         return search.over_websocket(message);
     }
-    let tail = message.form().map(|form| form.sorted(Order::Bytes)).unwrap_or_default();
+    let mut tail = Tail::new();
+    form.sort_into(&mut tail, Order::Bytes);
     search
         .plain(message, &tail, Order::Bytes)
-        .or_else(|| search.other_order(message, &tail))
+        .or_else(|| search.other_order(message, form, &tail))
         .or_else(|| search.respelled(message, &tail))
         .or_else(|| if message.form_is_hashed() { search.url_only(message) } else { None })
 }
@@ -87,10 +89,17 @@ impl Search<'_> {
         self.target(Spelling::Received, message.target().whole, tail, order)
     }
 
-    fn other_order(&mut self, message: &Message<'_>, tail: &Tail) -> Option<Candidate> {
-        let form = message.form().filter(|form| form.has_astral())?;
+    fn other_order(
+        &mut self,
+        message: &Message<'_>,
+        form: &Parameters,
+        tail: &Tail,
+    ) -> Option<Candidate> {
+        if !form.has_astral() {
+            return None;
+        }
         let other = form.sorted(Order::Utf16);
-        if other == *tail { None } else { self.plain(message, &other, Order::Utf16) }
+        if other[..] == **tail { None } else { self.plain(message, &other, Order::Utf16) }
     }
 
     fn respelled(&mut self, message: &Message<'_>, tail: &[u8]) -> Option<Candidate> {
@@ -154,7 +163,8 @@ mod tests {
         let origin = Origin::parse("https://h").unwrap();
         let message = Message::bind(shape, target.as_bytes(), body.as_bytes()).unwrap();
         let mut seen = Vec::new();
-        search(&message, &origin, 1, &mut |parts| {
+        let form = Parameters::parse(message.form());
+        search(&message, &form, &origin, 1, &mut |parts| {
             seen.push(String::from_utf8(parts.concat()).unwrap());
             false
         });
@@ -194,7 +204,8 @@ mod tests {
         let target = "/v?a=O%27h+x%20y&b=sip%3Ax%40y'";
         let message = Message::bind(Shape::Form, target.as_bytes(), body.as_bytes()).unwrap();
         let mut hashed = 0;
-        search(&message, &origin, 4, &mut |parts| {
+        let form = Parameters::parse(message.form());
+        search(&message, &form, &origin, 4, &mut |parts| {
             hashed += 4 * parts.concat().len();
             false
         });

@@ -2,11 +2,15 @@
 
 use std::cmp::Ordering;
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 use smallvec::SmallVec;
+use wide::u8x16;
+
+/// Bytes of a form, or of what is made of it: a typical one stays on the stack.
+type Text = SmallVec<[u8; 2048]>;
 
 /// The part of a signed string that follows the URL.
-pub(super) type Tail = Vec<u8>;
+pub(super) type Tail = Text;
 
 /// In which order names are appended to the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,12 +27,14 @@ pub enum Order {
 /// Decoding follows the WHATWG URL standard, as Twilio's Python and Node libraries do: only `&`
 /// separates, the first `=` ends the name, `+` is a space, a bad escape stays as it is, empty
 /// segments are nothing. Repeats are kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Parameters {
-    /// The text, its names and values decoded where they stand; then [`PADDING`].
-    text: Vec<u8>,
-    list: Vec<Parameter>,
+    /// As long as what was encoded; names and values stand decoded where they began.
+    text: Text,
+    list: List,
 }
+
+type List = SmallVec<[Parameter; TYPICAL]>;
 
 #[derive(Clone, Copy, Debug)]
 struct Parameter {
@@ -38,15 +44,8 @@ struct Parameter {
     value: Span,
 }
 
-/// What is moved when the parameters are sorted.
-#[derive(Clone, Copy, Debug)]
-struct SortKey {
-    prefix: u64,
-    index: usize,
-}
-
 /// A part of the text, within it by construction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Span {
     start: usize,
     end: usize,
@@ -55,32 +54,35 @@ struct Span {
 /// Twilio sends 20 to 30 parameters.
 const TYPICAL: usize = 32;
 
-/// Bytes of a name looked at together: nearly all of Twilio's names end within them.
-const WORD: usize = 16;
-
-/// So that a word can be read at the start of any name.
-const PADDING: [u8; WORD] = [0; WORD];
+/// Bytes that are scanned together: a mark for each fits in a word.
+const BLOCK: usize = 64;
 
 impl Parameters {
-    /// Decodes in one copy: plain text, nearly all of it, is only scanned.
+    /// Decodes a whole form.
     #[must_use]
     pub fn parse(encoded: &[u8]) -> Self {
-        let mut text = Vec::with_capacity(encoded.len().saturating_add(PADDING.len()));
-        text.extend(encoded.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }));
-        text.extend(PADDING);
-        let mut list = Vec::with_capacity(TYPICAL);
-        let mut start = 0;
-        let mut escape = next_escape(encoded, start);
-        for end in memchr_iter(b'&', encoded).chain([encoded.len()]) {
-            if end > start {
-                list.push(Parameter::decode(&mut text, Span { start, end }, escape));
-            }
-            start = end.saturating_add(1);
-            if escape < start {
-                escape = next_escape(encoded, start);
-            }
+        let mut parameters = Self::default();
+        parameters.read(encoded);
+        parameters
+    }
+
+    /// Decodes in one copy, into parameters that hold none yet: they are never moved.
+    pub(super) fn read(&mut self, encoded: &[u8]) {
+        let (blocks, rest) = encoded.as_chunks();
+        let mut last = [0; BLOCK]; // no mark
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        if encoded.len() > self.text.inline_size() {
+            self.list.reserve_exact(memchr_iter(b'&', encoded).count().saturating_add(1));
         }
-        Self { text, list }
+        self.text.reserve_exact(encoded.len().saturating_add(BLOCK));
+        self.text.extend_from_slice(encoded);
+        self.text.extend_from_slice(&[0; BLOCK]); // a whole block fits; no escape ends in it
+        let mut decoder = Decoder::new(&mut self.text, &mut self.list);
+        for (block, base) in blocks.iter().chain([&last]).zip((0..).step_by(BLOCK)) {
+            decoder.block(block, base);
+        }
+        decoder.end_parameter(encoded.len());
+        self.text.truncate(encoded.len());
     }
 
     /// Whether it decodes to no parameter at all.
@@ -91,85 +93,170 @@ impl Parameters {
 
     /// Every name followed by its value; sorted by name, then by value, exact repeats once.
     #[must_use]
-    pub fn sorted(&self, order: Order) -> Tail {
-        let text = &self.text;
-        let mut tail = Tail::with_capacity(text.len());
+    pub fn sorted(&self, order: Order) -> Vec<u8> {
+        let mut tail = Tail::new();
+        self.sort_into(&mut tail, order);
+        tail.to_vec()
+    }
+
+    /// The same, into an empty tail.
+    pub(super) fn sort_into(&self, tail: &mut Tail, order: Order) {
+        let mut keys = Keys::new();
+        let places = self.sort_keys(&mut keys, order);
+        tail.extend_from_slice(&self.text); // which is at least as long
+        let mut written = 0;
         let mut last: Option<&Parameter> = None;
-        for parameter in self.in_order(order).iter().filter_map(|key| self.list.get(key.index)) {
-            if last.is_none_or(|last| !last.repeats(parameter, text)) {
-                tail.extend_from_slice(parameter.name.of(text));
-                tail.extend_from_slice(parameter.value.of(text));
+        for parameter in keys.iter().filter_map(|key| self.at(key & places)) {
+            if last.is_none_or(|last| !last.repeats(parameter, &self.text)) {
+                for part in [parameter.name, parameter.value] {
+                    written = part.copy(&self.text, tail, written);
+                }
             }
             last = Some(parameter);
         }
-        tail
+        tail.truncate(written);
     }
 
-    /// By prefix first, as plain numbers; what is left to compare is next to nothing.
-    fn in_order(&self, order: Order) -> SmallVec<[SortKey; TYPICAL]> {
-        let mut keys: SmallVec<[SortKey; TYPICAL]> = SmallVec::with_capacity(self.list.len());
-        keys.extend(
-            self.list
-                .iter()
-                .enumerate()
-                .map(|(index, parameter)| SortKey { prefix: parameter.prefix, index }),
-        );
+    /// Sorts one number for each parameter: the beginning of its name, and in the lowest bits its
+    /// place in the list. What begins alike is compared whole. Returns the mask of those bits.
+    fn sort_keys(&self, keys: &mut Keys, order: Order) -> u64 {
+        let count = u64::try_from(self.list.len()).unwrap_or(u64::MAX);
         match order {
             Order::Bytes => {
-                keys.sort_unstable_by_key(|key| key.prefix);
-                for alike in keys.chunk_by_mut(|left, right| left.prefix == right.prefix) {
-                    if alike.len() > 1 {
-                        alike.sort_unstable_by(|left, right| self.compare(*left, *right, in_bytes));
-                    }
-                }
+                let places = u64::MAX.checked_shr(count.leading_zeros()).unwrap_or(0);
+                self.sort_keys_by(keys, places, in_bytes)
             }
-            Order::Utf16 => {
-                keys.sort_unstable_by(|left, right| self.compare(*left, *right, in_utf16));
-            }
+            Order::Utf16 => self.sort_keys_by(keys, u64::MAX, in_utf16),
         }
-        keys
     }
 
-    fn compare(&self, left: SortKey, right: SortKey, compare: Compare) -> Ordering {
-        match (self.list.get(left.index), self.list.get(right.index)) {
-            (Some(left), Some(right)) => left.compare(right, &self.text, compare),
-            _ => Ordering::Equal,
+    fn sort_keys_by(&self, keys: &mut Keys, places: u64, compare: impl Compare) -> u64 {
+        keys.extend(self.list.iter().zip(0..).map(|(p, place)| p.prefix & !places | place));
+        keys.sort_unstable();
+        for alike in keys.chunk_by_mut(|left, right| (left ^ right) & !places == 0) {
+            if alike.len() > 1 {
+                alike.sort_unstable_by(|left, right| {
+                    match (self.at(left & places), self.at(right & places)) {
+                        (Some(left), Some(right)) => left.compare(right, &self.text, &compare),
+                        _ => Ordering::Equal,
+                    }
+                });
+            }
         }
+        places
+    }
+
+    fn at(&self, place: u64) -> Option<&Parameter> {
+        self.list.get(usize::try_from(place).ok()?)
     }
 
     /// Whether the two orders could differ at all.
     pub(super) fn has_astral(&self) -> bool {
-        self.text.iter().any(|&byte| byte >= 0xF0)
+        self.text.iter().copied().fold(0, u8::max) >= 0xF0
     }
 
-    /// The values of one name, as they arrived or as last sorted.
+    /// The values of one name, as they arrived.
     pub(super) fn values(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
         let named = self.list.iter().filter(move |parameter| parameter.name.of(&self.text) == name);
         named.map(|parameter| parameter.value.of(&self.text))
     }
 }
 
-impl Parameter {
-    /// `escape` is where the next escape is, in this segment or beyond it.
-    fn decode(text: &mut [u8], segment: Span, escape: usize) -> Self {
-        let equals = find_equals(text, segment);
-        let mut name = Span { end: equals.unwrap_or(segment.end), ..segment };
-        let after = equals.map_or(segment.end, |at| at.saturating_add(1));
-        let mut value = Span { start: after, ..segment };
-        if escape < name.end {
-            name = name.unescaped(text, escape);
-        }
-        if escape < value.end {
-            value = value.unescaped(text, escape.max(value.start));
-        }
-        Self { prefix: prefix(text, name), name, value }
+type Keys = SmallVec<[u64; TYPICAL]>;
+
+/// Goes from mark to mark (`&`, `=`, `%`) and decodes what lies between.
+struct Decoder<'a> {
+    text: &'a mut [u8],
+    list: &'a mut List,
+    /// The name before this value, once its `=` is found.
+    name: Option<Span>,
+    /// Where this name or value begins.
+    start: usize,
+    /// Where its bytes after the last escape begin.
+    run: usize,
+    /// How far those bytes have to move towards its start.
+    shift: usize,
+}
+
+impl<'a> Decoder<'a> {
+    const fn new(text: &'a mut [u8], list: &'a mut List) -> Self {
+        Self { text, list, name: None, start: 0, run: 0, shift: 0 }
     }
 
+    fn block(&mut self, block: &[u8; BLOCK], base: usize) {
+        let plain = self.text.get_mut(base..).and_then(<[u8]>::first_chunk_mut);
+        let mut marks = plain.map_or(0, |plain| scan(block, plain));
+        while marks != 0 {
+            let ahead = usize::try_from(marks.trailing_zeros()).unwrap_or_default();
+            marks &= marks.wrapping_sub(1);
+            let at = base.saturating_add(ahead);
+            match block.get(ahead) {
+                Some(b'&') => self.end_parameter(at),
+                Some(b'%') => self.escape(at),
+                _ if self.name.is_none() => self.name = Some(self.end(at)),
+                _ => {}
+            }
+        }
+    }
+
+    fn end_parameter(&mut self, at: usize) {
+        let empty = at == self.start;
+        let last = self.end(at);
+        let (name, value) = match self.name.take() {
+            Some(name) => (name, last),
+            None if empty => return,
+            None => (last, Span::default()),
+        };
+        self.list.push(Parameter { prefix: prefix(self.text, name), name, value });
+    }
+
+    /// Ends a name or a value before this mark.
+    fn end(&mut self, at: usize) -> Span {
+        self.close_up(at);
+        let span = Span { start: self.start, end: at.saturating_sub(self.shift) };
+        self.start = at.saturating_add(1);
+        self.run = self.start;
+        self.shift = 0;
+        span
+    }
+
+    /// Decodes where it stands; what is decoded is never longer. A bad escape stays as it is.
+    fn escape(&mut self, at: usize) {
+        let Some(byte) = escape_at(self.text, at) else { return };
+        self.close_up(at);
+        if let Some(slot) = self.text.get_mut(at.saturating_sub(self.shift)) {
+            *slot = byte;
+        }
+        self.run = at.saturating_add(3);
+        self.shift = self.shift.saturating_add(2);
+    }
+
+    fn close_up(&mut self, at: usize) {
+        if self.shift > 0 && self.run < at {
+            self.text.copy_within(self.run..at, self.run.saturating_sub(self.shift));
+        }
+    }
+}
+
+/// Copies a block, each `+` as a space. Returns a bit for each mark in it, the first one lowest.
+fn scan(block: &[u8; BLOCK], plain: &mut [u8; BLOCK]) -> u64 {
+    let (from, to) = (block.as_chunks().0, plain.as_chunks_mut().0);
+    let mut marks = 0;
+    for ((from, to), shift) in from.iter().zip(to).zip([0, 16, 32, 48]) {
+        let bytes = u8x16::new(*from);
+        let each = |byte| bytes.simd_eq(u8x16::splat(byte));
+        *to = (bytes ^ (each(b'+') & u8x16::splat(b'+' ^ b' '))).to_array();
+        marks |= u64::from((each(b'&') | each(b'=') | each(b'%')).to_bitmask()) << shift;
+    }
+    marks
+}
+
+impl Parameter {
     fn repeats(&self, other: &Self, text: &[u8]) -> bool {
         self.prefix == other.prefix && self.compare(other, text, in_bytes).is_eq()
     }
 
-    fn compare(&self, other: &Self, text: &[u8], compare: Compare) -> Ordering {
+    fn compare(&self, other: &Self, text: &[u8], compare: impl Compare) -> Ordering {
         let names = compare(self.name.of(text), other.name.of(text));
         names.then_with(|| compare(self.value.of(text), other.value.of(text)))
     }
@@ -180,37 +267,15 @@ impl Span {
         text.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Decodes its escapes where they stand; what is decoded is never longer.
-    /// Nothing before `escape` changes.
-    fn unescaped(self, text: &mut [u8], escape: usize) -> Self {
-        let bytes = text.get_mut(..self.end).unwrap_or_default();
-        let mut from = escape;
-        let mut to = from;
-        while let Some(&byte) = bytes.get(from) {
-            let escaped = if byte == b'%' { escape_at(bytes, from) } else { None };
-            if let Some(slot) = bytes.get_mut(to) {
-                *slot = escaped.unwrap_or(byte);
-            }
-            from = from.saturating_add(if escaped.is_some() { 3 } else { 1 });
-            to = to.saturating_add(1);
+    /// Copies its text to this place, and returns the next one.
+    fn copy(self, text: &[u8], tail: &mut [u8], at: usize) -> usize {
+        let part = self.of(text);
+        let end = at.saturating_add(part.len());
+        if let Some(slot) = tail.get_mut(at..end) {
+            slot.copy_from_slice(part);
         }
-        Self { end: to, ..self }
+        end
     }
-}
-
-/// Where the segment's first `=` is: all of a word at once, and on by bytes in a longer name.
-fn find_equals(text: &[u8], segment: Span) -> Option<usize> {
-    let word: &[u8; WORD] = text.get(segment.start..)?.first_chunk()?;
-    let difference = u128::from_le_bytes(*word) ^ u128::from_ne_bytes([b'='; WORD]);
-    let low = u128::from_ne_bytes([0x7F; WORD]);
-    let equal = !((difference & low).wrapping_add(low) | difference | low); // high bit of each `=`
-    let ahead = usize::try_from(equal.trailing_zeros() / u8::BITS).unwrap_or(WORD);
-    let at = segment.start.saturating_add(ahead);
-    if ahead < WORD {
-        return (at < segment.end).then_some(at);
-    }
-    let beyond = text.get(at..segment.end)?.iter().position(|&byte| byte == b'=')?;
-    Some(at.saturating_add(beyond))
 }
 
 /// The byte that the escape at this place stands for, if it is one.
@@ -221,13 +286,7 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     }
 }
 
-/// Where the next escape is, or the end.
-fn next_escape(encoded: &[u8], from: usize) -> usize {
-    let found = memchr(b'%', encoded.get(from..).unwrap_or_default());
-    found.map_or(encoded.len(), |at| from.saturating_add(at))
-}
-
-/// The first eight bytes of a name, zeros where it is shorter.
+/// The first eight bytes of a name, zeros where it is shorter. A block can be read after it.
 fn prefix(text: &[u8], name: Span) -> u64 {
     let eight = text.get(name.start..).and_then(|bytes| bytes.first_chunk());
     let length = u32::try_from(name.end.saturating_sub(name.start)).unwrap_or(u32::MAX);
@@ -235,14 +294,26 @@ fn prefix(text: &[u8], name: Span) -> u64 {
     u64::from_be_bytes(eight.copied().unwrap_or_default()) & !beyond
 }
 
-type Compare = fn(&[u8], &[u8]) -> Ordering;
+trait Compare: Fn(&[u8], &[u8]) -> Ordering {}
+impl<F: Fn(&[u8], &[u8]) -> Ordering> Compare for F {}
 
 fn in_bytes(left: &[u8], right: &[u8]) -> Ordering {
     left.cmp(right)
 }
 
 fn in_utf16(left: &[u8], right: &[u8]) -> Ordering {
-    left.iter().copied().map(utf16_rank).cmp(right.iter().copied().map(utf16_rank))
+    let rank = |bytes: &[u8], at: usize| bytes.get(at).copied().map(utf16_rank);
+    let same = common(left, right);
+    rank(left, same).cmp(&rank(right, same))
+}
+
+/// How many bytes two texts share at their beginning, a block at a time.
+fn common(left: &[u8], right: &[u8]) -> usize {
+    let blocks = left.as_chunks::<BLOCK>().0.iter().zip(right.as_chunks::<BLOCK>().0);
+    let blocks = blocks.take_while(|(left, right)| left == right).count();
+    let skipped = blocks.saturating_mul(BLOCK);
+    let rest = left.iter().zip(right).skip(skipped).take_while(|(left, right)| left == right);
+    skipped.saturating_add(rest.count())
 }
 
 /// Puts the lead bytes of U+E000..U+FFFF after those of the astral planes, as UTF-16 does.
@@ -320,6 +391,8 @@ const NIBBLES: [u8; 256] = {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn sorted(form: &str) -> String {
@@ -366,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_decoded_like_a_short_one() {
-        for length in 0..40 {
+        for length in 0..140 {
             let padding = "x".repeat(length);
             let form = format!("{padding}=+%41{padding}+=&{padding}b=%2B%&c+{padding}");
             let plain = format!(" A{padding} =");
@@ -378,6 +451,56 @@ mod tests {
             expected.sort();
             let expected: String = expected.into_iter().flat_map(|(n, v)| [n, v]).collect();
             assert_eq!(sorted(&form), expected, "{form}");
+        }
+    }
+
+    /// Sorted forms of one size: in how many comparisons of whole names and values.
+    fn comparisons(form: &[u8], order: Order) -> usize {
+        let count = Cell::new(0_usize);
+        let parameters = Parameters::parse(form);
+        let counted = |left: &[u8], right: &[u8]| {
+            count.set(count.get().saturating_add(1));
+            if order == Order::Bytes { in_bytes(left, right) } else { in_utf16(left, right) }
+        };
+        let places = if order == Order::Bytes { 0xF_FFFF } else { u64::MAX };
+        parameters.sort_keys_by(&mut Keys::new(), places, counted);
+        count.get()
+    }
+
+    #[test]
+    fn a_hostile_form_is_sorted_in_n_log_n() {
+        const SIZE: usize = 256 << 10;
+        let filled = |each: &dyn Fn(usize) -> String| -> Vec<u8> {
+            (0..).flat_map(|i| each(i).into_bytes()).take(SIZE).collect()
+        };
+        let shuffled = |i: usize| i.wrapping_mul(2_654_435_761) % 1_000_003;
+        for form in [
+            filled(&|_| "a&".into()),
+            filled(&|i| format!("{:x}&", shuffled(i))),
+            filled(&|i| format!("=%{:02x}&", i % 256)),
+            filled(&|i| format!("{}{:06}&", "ConferenceStatus".repeat(4), shuffled(i))),
+            filled(&|i| format!("name={}{:06}&", "x".repeat(64), shuffled(i))),
+            filled(&|i| format!("%F0%9F%98%80{:06}=&", 1_000_000_usize.saturating_sub(i))),
+            filled(&|i| format!("organpipe{}&", i.min(20_000_usize.saturating_sub(i)))),
+        ] {
+            let n = form.split(|&byte| byte == b'&').count();
+            let log = usize::try_from(n.ilog2()).unwrap().saturating_add(1);
+            for order in [Order::Bytes, Order::Utf16] {
+                let most = n.saturating_mul(log).saturating_mul(4); // names and values, each twice
+                let made = comparisons(&form, order);
+                assert!(made <= most, "{order:?} {n}: {made} > {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_escape_that_the_end_cuts_off_stays_as_it_is() {
+        for length in 0..150 {
+            for cut in ["%", "%A", "%4"] {
+                let form = format!("{}{cut}", "A".repeat(length));
+                assert_eq!(sorted(&form), form);
+                assert_eq!(sorted(&format!("n={form}")), format!("n{form}"));
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use sha2::Sha256;
 use smallvec::SmallVec;
 
 use super::{
+    form::Parameters,
     header::{Selector, Signature},
     message::Message,
 };
@@ -214,10 +215,11 @@ impl Keyring {
         &'a self,
         selector: Selector<'a>,
         message: &Message<'_>,
+        form: &Parameters,
     ) -> SmallVec<[&'a Key; 4]> {
         let mut keys: SmallVec<[&Key; 4]> = self.meant(selector).collect();
         if let (Selector::AuthToken, Some(accounts)) = (selector, &self.accounts)
-            && let Some(sid) = message.account()
+            && let Some(sid) = message.account(form)
         {
             keys.extend(accounts.of(&sid));
         }

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{
-    form::{Decoded, Parameters, Tail, unhex},
+    form::{Decoded, Parameters, unhex},
     target::Target,
 };
 
@@ -88,7 +88,7 @@ enum Bound<'a> {
     /// By the URL alone: there is no body, or its hash stands in the URL and was found right.
     Url,
     /// By the parameters that follow the URL, else by its hash in the URL.
-    Form { parameters: Parameters, body: &'a [u8] },
+    Form(&'a [u8]),
     /// A handshake.
     Handshake,
 }
@@ -109,7 +109,7 @@ impl<'a> Message<'a> {
             (Shape::Handshake, []) => Bound::Handshake,
             (Shape::Get | Shape::Opaque, []) => Bound::Url,
             (Shape::Handshake | Shape::Get | Shape::Opaque, _) => return Err(NotCovered),
-            (Shape::Form, _) => Bound::Form { parameters: Parameters::parse(body), body },
+            (Shape::Form, _) => Bound::Form(body),
             (Shape::Other, _) => match (DeclaredHash::of(target), body) {
                 (DeclaredHash::Absent, []) => Bound::Url,
                 (declared, _) if declared.is_of(body) => Bound::Url,
@@ -122,7 +122,7 @@ impl<'a> Message<'a> {
     /// Whether this is a form without a single parameter.
     #[must_use]
     pub fn is_empty_form(&self) -> bool {
-        matches!(&self.bound, Bound::Form { parameters, .. } if parameters.is_empty())
+        matches!(self.bound, Bound::Form(body) if body.iter().all(|&byte| byte == b'&'))
     }
 
     pub(super) const fn target(&self) -> Target<'a> {
@@ -133,44 +133,35 @@ impl<'a> Message<'a> {
         matches!(self.bound, Bound::Handshake)
     }
 
-    /// The form's parameters, where they are what follows the URL.
-    pub(super) const fn form(&self) -> Option<&Parameters> {
-        match &self.bound {
-            Bound::Form { parameters, .. } => Some(parameters),
-            Bound::Url | Bound::Handshake => None,
+    /// The form whose parameters follow the URL; an empty one where none do.
+    pub(super) const fn form(&self) -> &'a [u8] {
+        match self.bound {
+            Bound::Form(body) => body,
+            Bound::Url | Bound::Handshake => &[],
         }
     }
 
     /// Whether a form is bound by its hash in the URL instead, as Node and Go sign it.
     pub(super) fn form_is_hashed(&self) -> bool {
-        match self.bound {
-            Bound::Form { body, .. } => {
-                !body.is_empty() && DeclaredHash::of(self.target).is_of(body)
-            }
-            Bound::Url | Bound::Handshake => false,
-        }
+        let body = self.form();
+        !body.is_empty() && DeclaredHash::of(self.target).is_of(body)
     }
 
     /// The first AccountSid that the request names: a claim, good for a look-up and no more.
-    pub(super) fn account(&self) -> Option<Tail> {
+    /// `form` are its parameters, as below.
+    pub(super) fn account(&self, form: &Parameters) -> Option<Vec<u8>> {
         let in_query = self.target.query_values(ACCOUNT_SID).next();
-        in_query.map(Iterator::collect).or_else(|| self.form_accounts().next().map(<[u8]>::to_vec))
+        in_query
+            .map(Iterator::collect)
+            .or_else(|| form.values(ACCOUNT_SID).next().map(<[u8]>::to_vec))
     }
 
     /// Whether it names this account, and no other anywhere.
-    pub(super) fn speaks_for(&self, sid: &str) -> bool {
+    pub(super) fn speaks_for(&self, sid: &str, form: &Parameters) -> bool {
         let in_query = self.target.query_values(ACCOUNT_SID).map(|account| account.eq(sid.bytes()));
-        let in_form = self.form_accounts().map(|account| account == sid.as_bytes());
+        let in_form = form.values(ACCOUNT_SID).map(|account| account == sid.as_bytes());
         let mut named = in_query.chain(in_form).peekable();
         named.peek().is_some() && named.all(|same| same)
-    }
-
-    fn form_accounts(&self) -> impl Iterator<Item = &[u8]> {
-        let form = match &self.bound {
-            Bound::Form { parameters, .. } => Some(parameters),
-            Bound::Url | Bound::Handshake => None,
-        };
-        form.into_iter().flat_map(|form| form.values(ACCOUNT_SID))
     }
 }
 
@@ -270,12 +261,13 @@ mod tests {
     #[test]
     fn a_request_speaks_for_one_account_or_for_none() {
         let names = |target: &'static str, body: &'static str| {
-            Message::bind(Shape::Form, target.as_bytes(), body.as_bytes()).unwrap()
+            let message = Message::bind(Shape::Form, target.as_bytes(), body.as_bytes()).unwrap();
+            move |sid| message.speaks_for(sid, &Parameters::parse(body.as_bytes()))
         };
-        assert!(names("/", "AccountSid=AC1").speaks_for("AC1"));
-        assert!(names("/?Account%53id=AC1", "a=b").speaks_for("AC1"));
-        assert!(!names("/", "a=b").speaks_for("AC1"));
-        assert!(!names("/?AccountSid=AC2", "AccountSid=AC1").speaks_for("AC1"));
-        assert!(!names("/", "AccountSid=AC1&AccountSid=AC2").speaks_for("AC1"));
+        assert!(names("/", "AccountSid=AC1")("AC1"));
+        assert!(names("/?Account%53id=AC1", "a=b")("AC1"));
+        assert!(!names("/", "a=b")("AC1"));
+        assert!(!names("/?AccountSid=AC2", "AccountSid=AC1")("AC1"));
+        assert!(!names("/", "AccountSid=AC1&AccountSid=AC2")("AC1"));
     }
 }

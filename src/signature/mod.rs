@@ -68,19 +68,21 @@ pub fn verify(
     selector: Selector<'_>,
     signature: &Signature,
 ) -> Result<Proof, Unproven> {
-    let keys = keyring.candidates(selector, message);
+    let mut form = Parameters::default();
+    form.read(message.form());
+    let keys = keyring.candidates(selector, message, &form);
     if keys.is_empty() {
         return Err(Unproven::UnknownKey);
     }
     let mut signers: SmallVec<[&Key; 4]> = SmallVec::new();
-    let found = candidates::search(message, origin, keys.len(), &mut |parts| {
+    let found = candidates::search(message, &form, origin, keys.len(), &mut |parts| {
         signers.extend(keys.iter().copied().filter(|key| key.signed(signature, parts)));
         !signers.is_empty()
     });
     let candidate = found.ok_or(Unproven::Mismatch)?;
     let signer = signers
         .into_iter()
-        .find(|key| key.account().is_none_or(|sid| message.speaks_for(sid)))
+        .find(|key| key.account().is_none_or(|sid| message.speaks_for(sid, &form)))
         .ok_or(Unproven::OtherAccount)?;
     Ok(Proof { key: Arc::clone(signer.name()), candidate })
 }

@@ -1,5 +1,7 @@
 //! The request target, and the other spellings of it that Twilio may have signed.
 
+use memchr::memchr;
+
 use super::form::{Decoded, pairs};
 
 /// A target as it stood in the request line, split at its first `?`.
@@ -12,8 +14,11 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     pub(super) fn split(whole: &'a [u8]) -> Self {
-        let mut halves = whole.splitn(2, |&byte| byte == b'?');
-        Self { whole, path: halves.next().unwrap_or_default(), query: halves.next() }
+        let (path, query) = match memchr(b'?', whole).and_then(|at| whole.split_at_checked(at)) {
+            Some((path, query)) => (path, query.get(1..)),
+            None => (whole, None),
+        };
+        Self { whole, path, query }
     }
 
     /// The decoded values of one query parameter.

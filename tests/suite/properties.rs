@@ -2,7 +2,7 @@
 //! independent signer and an independent list of what may have been signed.
 
 use gatekeeper::signature::{
-    Algorithm, Key, Keyring, Message, Origin, Selector, Shape, Signature, verify,
+    Algorithm, Key, Keyring, Message, Order, Origin, Parameters, Selector, Shape, Signature, verify,
 };
 use proptest::prelude::*;
 
@@ -173,6 +173,32 @@ fn encoded_pairs() -> impl Strategy<Value = String> {
         1 => word(),
     ];
     prop::collection::vec(pair, 0..5).prop_map(|pairs| pairs.join("&"))
+}
+
+/// Up to some hundred parameters, whose names begin alike for 0, 8, 16 or more bytes.
+fn large_form() -> impl Strategy<Value = Vec<u8>> {
+    const BEGINNINGS: &[&str] = &[
+        "",
+        "",
+        "Recordin",
+        "ConferenceStatus",
+        "%52ecordin",
+        "MessagingBinding.AddressMessagingBinding.AddressMessagingBinding.Address",
+    ];
+    let name = (prop::sample::select(BEGINNINGS), word())
+        .prop_map(|(begin, word)| begin.to_owned() + &word)
+        .boxed();
+    let value = prop_oneof![8 => word(), 1 => "[a-z+]{40,150}", 1 => prop::sample::select(BEGINNINGS).prop_map(str::to_owned)];
+    let segment = prop_oneof![
+        8 => (name.clone(), value).prop_map(|(name, value)| format!("{name}={value}")),
+        1 => name,
+    ]
+    .boxed();
+    let segments = prop_oneof![
+        9 => prop::collection::vec(segment.clone(), 0..50),
+        1 => prop::collection::vec(segment, 200..400),
+    ];
+    segments.prop_map(|segments| segments.join("&").into_bytes())
 }
 
 fn target() -> impl Strategy<Value = String> {
@@ -375,6 +401,18 @@ proptest! {
             }
         }
         prop_assert_eq!(accepted, listed);
+    }
+
+    /// Decoding and sorting against the plainest way to write them, on forms of every size.
+    #[test]
+    fn a_sorted_form_is_what_the_plainest_code_makes_of_it(form in large_form()) {
+        let parameters = Parameters::parse(&form);
+        let pairs = pairs_of(&form);
+        prop_assert_eq!(parameters.is_empty(), pairs.is_empty());
+        prop_assert_eq!(parameters.sorted(Order::Bytes), signed_text(b"", &pairs));
+        if pairs.iter().all(|(name, value)| [name, value].iter().all(|b| std::str::from_utf8(b).is_ok())) {
+            prop_assert_eq!(parameters.sorted(Order::Utf16), in_utf16_order(b"", &pairs));
+        }
     }
 
     /// Nothing that arrives can make the signature room panic.
