@@ -6,9 +6,10 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gatekeeper::signature::{
-    Algorithm, Key, Keyring, Message, Order, Origin, Parameters, Selector, Shape, Signature, verify,
+    Accounts, Algorithm, Key, Keyring, Message, Order, Origin, Parameters, Selector, Shape,
+    Signature, verify,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -18,7 +19,7 @@ const URL: &str = "https://hooks.example.com";
 const TARGET: &[u8] = b"/voice?tenant=7";
 
 /// A typical voice webhook: 25 parameters, 668 bytes, with the JSON of its CallToken escaped.
-const VOICE: &[u8] = b"Called=%2B14155550100&ToState=CA&CallerCountry=US&Direction=inbound&CallerState=CA&ToZip=94105&CallSid=CA1234567890abcdef1234567890abcdef&To=%2B14155550100&CallerZip=94110&ToCountry=US&StirVerstat=TN-Validation-Passed-A&CalledZip=94105&ApiVersion=2010-04-01&CalledCity=SAN+FRANCISCO&CallStatus=ringing&From=%2B14155550123&AccountSid=AC1234567890abcdef1234567890abcdef&CalledCountry=US&CallerCity=SAN+FRANCISCO&ToCity=SAN+FRANCISCO&FromCountry=US&Caller=%2B14155550123&FromCity=SAN+FRANCISCO&CallToken=%7B%22parentCallInfoToken%22%3A%22eyJhbGciOiJFUzI1NiJ9.eyJjYWxsU2lkIjoiQ0EwMCJ9.MEUCIQDX8JzQ0tq3v1bN7mKf2RkYw5%22%2C%22identityHeaderTokens%22%3A%5B%5D%7D&FromState=CA";
+const VOICE: &[u8] = include_bytes!("voice.form");
 
 struct Case {
     body: Vec<u8>,
@@ -28,7 +29,7 @@ struct Case {
 
 impl Case {
     fn new(body: Vec<u8>) -> Self {
-        let tail = Parameters::parse(&body).sorted(Order::Bytes).to_vec();
+        let tail = Parameters::parse(&body).sorted(Order::Bytes);
         let message = [URL.as_bytes(), TARGET, &tail].concat();
         let signature = Signature::parse(key().sign(&message, b"").as_bytes()).unwrap();
         Self { body, message, signature }
@@ -76,5 +77,62 @@ fn core(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, core);
+/// Names in no order, values of an ordinary length.
+fn parameters(count: usize) -> Vec<u8> {
+    let each = |i: usize| format!("Field{:05}=%2B1415555{i:05}", i.wrapping_mul(7919) % 100_003);
+    (0..count).map(each).collect::<Vec<_>>().join("&").into_bytes()
+}
+
+/// The cost by what it may grow with, one at a time: read the slopes.
+fn growth(criterion: &mut Criterion) {
+    let origin = Origin::parse(URL).unwrap();
+    let keyring = Keyring::new(vec![key()], None);
+    let mut group = criterion.benchmark_group("parameters");
+    for count in [1, 10, 100, 1000] {
+        let case = Case::new(parameters(count));
+        group.throughput(Throughput::Elements(count.try_into().unwrap()));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| case.judge(black_box(&origin), &keyring, &case.signature));
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("body");
+    for size in [1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18] {
+        let case = Case::new([b"Body=".to_vec(), vec![b'x'; size]].concat());
+        group.throughput(Throughput::Bytes(size.try_into().unwrap()));
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| case.judge(black_box(&origin), &keyring, &case.signature));
+        });
+    }
+    group.finish();
+}
+
+/// The same for what is configured.
+fn growth_of_keys(criterion: &mut Criterion) {
+    let origin = Origin::parse(URL).unwrap();
+    let forged = Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").unwrap();
+    let case = Case::new(VOICE.to_vec());
+    let mut group = criterion.benchmark_group("keys, forged");
+    for count in [1, 4, 16] {
+        let keyring = Keyring::new((0..count).map(|_| key()).collect(), None);
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| case.judge(black_box(&origin), &keyring, &forged));
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("subaccounts");
+    for count in [1, 100, 10_000] {
+        let mut accounts = Accounts::default();
+        accounts.insert("AC1234567890abcdef1234567890abcdef", key());
+        (1..count).for_each(|i| accounts.insert(&format!("AC{i:032x}"), key()));
+        let keyring = Keyring::new(Vec::new(), Some(accounts.into()));
+        assert!(case.judge(&origin, &keyring, &case.signature));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| case.judge(black_box(&origin), &keyring, &case.signature));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, core, growth, growth_of_keys);
 criterion_main!(benches);
