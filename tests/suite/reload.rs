@@ -168,7 +168,7 @@ fn reloads_and_a_new_certificate_lose_nothing() {
     });
     let answered = answered.load(Ordering::Relaxed);
     println!("{answered} requests during 20 reloads and a change of certificate");
-    assert!(answered > 100, "{answered}");
+    assert!(answered > 20, "{answered}");
     assert_eq!(app.requests().len(), answered, "each once");
     // Whoever trusts the new authority alone is served: 2099-01-01 is in force.
     let relay = Relay::to_tls(after.client(None, &["http/1.1"]), gate.address());

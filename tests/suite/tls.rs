@@ -194,7 +194,7 @@ fn what_was_asked_in_tls_before_the_end_is_answered() {
         gate.terminate();
     });
     let answered = answered.load(Ordering::Relaxed);
-    assert!(answered > 100, "{answered}");
+    assert!(answered > 20, "{answered}");
     assert_eq!(app.requests().len(), answered, "each once");
     assert_eq!(gate.exit_code(), Some(0));
 }
