@@ -7,17 +7,20 @@ use std::{
 
 use super::{Case, Expect, oracle};
 use crate::support::{
+    HOST,
     client::{Client, Response},
-    gate::Gate,
+    gate::{Folder, Gate, guarded},
     message::Message,
+    tls::{Authority, Relay},
     upstream::{Recorded, Upstream},
 };
 
-/// How bytes come to the gate.
-type Connect = fn(&Gate) -> Client;
-
-/// Every transport that carries HTTP/1.1.
-const TRANSPORTS: [(&str, Connect); 1] = [("plain", Gate::connect)];
+/// What carries HTTP/1.1.
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Plain,
+    Tls,
+}
 
 /// Short deadlines, small bodies, and a public route besides the guarded ones.
 pub(super) const ROUTES: &str = "
@@ -40,7 +43,8 @@ const MALFORMED: [u16; 7] = [400, 408, 413, 414, 431, 501, 505];
 struct Stage {
     gate: Gate,
     upstream: Upstream,
-    connect: Connect,
+    /// Puts TLS around what the cases send.
+    relay: Option<Relay>,
     next: AtomicUsize,
     seen: AtomicUsize,
 }
@@ -48,31 +52,49 @@ struct Stage {
 /// Plays all cases over every transport and tells of all that went wrong.
 pub(super) fn play(class: &str, config: &str, cases: &[Case]) {
     let mut wrong = Vec::new();
-    for (transport, connect) in TRANSPORTS {
-        let upstream = Upstream::start();
-        let gate = Gate::with(&upstream, config);
-        let stage =
-            Stage { gate, upstream, connect, next: AtomicUsize::new(0), seen: AtomicUsize::new(0) };
+    for transport in [Transport::Plain, Transport::Tls] {
+        let stage = Stage::open(transport, config);
         for case in cases {
             if let Err(what) = stage.play(case) {
-                wrong.push(format!("{transport}, {class}: {}: {what}", case.name));
+                wrong.push(format!("{transport:?}, {class}: {}: {what}", case.name));
             }
         }
-        println!("{class}: {} cases over {transport}", cases.len());
+        println!("{class}: {} cases over {transport:?}", cases.len());
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 impl Stage {
+    fn open(transport: Transport, config: &str) -> Self {
+        let upstream = Upstream::start();
+        let (gate, relay) = match transport {
+            Transport::Plain => (Gate::with(&upstream, config), None),
+            Transport::Tls => {
+                let (authority, folder) = (Authority::new(), Folder::new());
+                authority.issue(HOST, 2099).write(&folder, "gate");
+                let secured = format!("{config}\n[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n");
+                let gate = Gate::start_in(folder, &guarded(&upstream, &secured), &[]);
+                let client = authority.client(None, &["http/1.1"]);
+                let relay = Relay::to_tls(client, gate.address());
+                (gate, Some(relay))
+            }
+        };
+        Self { gate, upstream, relay, next: AtomicUsize::new(0), seen: AtomicUsize::new(0) }
+    }
+
+    fn connect(&self) -> Client {
+        self.relay.as_ref().map_or_else(|| self.gate.connect(), |r| Client::connect(r.address))
+    }
+
     fn play(&self, case: &Case) -> Result<(), String> {
-        let mut client = (self.connect)(&self.gate);
+        let mut client = self.connect();
         client.send(&case.sent);
         if case.finished {
             client.half_close();
         }
         let spoken = self.converse(&mut client, case);
         drop(client);
-        let mut admitted = self.good(&mut (self.connect)(&self.gate))?;
+        let mut admitted = self.good(&mut self.connect())?;
         admitted += match &spoken {
             Ok(count) | Err((count, _)) => count,
         };
