@@ -130,12 +130,13 @@ impl Exchange {
         Telling { worker: Arc::clone(&self.worker), record, pace: Arc::clone(&self.pace), outcome }
     }
 
-    /// Whether the connection ends with this answer. HTTP/2 says so in another way.
+    /// Whether the connection ends with this answer, and the sender has to know: nothing is read
+    /// of the rest of a refused body. HTTP/2 says so in another way.
     fn is_last(&self, framing: Result<Framing, Malformed>) -> bool {
-        let is_http1 = matches!(self.transport, Transport::Http1(_));
+        let Transport::Http1(record) = &self.transport else { return false };
         let stopping = self.worker.shared.stop.is_told();
-        let ends = stopping || !matches!(framing, Ok(Framing::Length(_)));
-        is_http1 && ends && !self.has_tunnel()
+        let known = matches!(framing, Ok(Framing::Length(_)));
+        (stopping || !known || record.awaits_body()) && !self.has_tunnel()
     }
 
     fn keep(&self, tunnel: Option<Tunnel>) {

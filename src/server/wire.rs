@@ -135,6 +135,11 @@ impl Record {
         }
     }
 
+    /// Whether bytes of the body that this request has are still to come.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.state().body > 0
+    }
+
     /// Whether the client has ended its side.
     pub(super) fn has_ended(&self) -> bool {
         self.state().ended

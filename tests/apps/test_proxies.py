@@ -121,7 +121,6 @@ def test_a_prefix_is_stripped(chain, express, kind):
 
 
 @PROXIES
-@pytest.mark.xfail(strict=False, reason="a refusal from the head alone closes the connection unannounced")
 def test_a_refused_post_does_not_spoil_the_next_request(chain, kind):
     """A proxy sends many people's requests over one connection to the gate."""
     gate, proxy = chain(kind, "ngrok")
