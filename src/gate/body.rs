@@ -38,9 +38,9 @@ where
         return Ok(Bytes::new());
     }
     let began = Instant::now();
+    let announced = body.size_hint().lower().min(bounds.bytes);
     let mut body = pin!(body);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut whole = Whole::default();
     let mut length: u64 = 0;
     loop {
         let next = timeout_at(bounds.until(began, length), body.frame());
@@ -55,13 +55,35 @@ where
         if !held.grow(more) {
             return Err(Refusal::Overloaded);
         }
-        if first.is_empty() {
-            first = data;
-        } else {
-            rest.extend_from_slice(&data);
-        }
+        whole.add(data, announced);
     }
-    Ok(if rest.is_empty() { first } else { [&first[..], &rest].concat().into() })
+    Ok(whole.bytes())
+}
+
+/// The frames so far: the only one as it came, several in one buffer.
+#[derive(Default)]
+struct Whole {
+    only: Bytes,
+    several: BytesMut,
+}
+
+impl Whole {
+    /// `announced` is how long the whole will be, where that is known.
+    fn add(&mut self, data: Bytes, announced: u64) {
+        if self.only.is_empty() && self.several.is_empty() {
+            self.only = data;
+            return;
+        }
+        if self.several.is_empty() {
+            self.several.reserve(usize::try_from(announced).unwrap_or_default());
+            self.several.extend_from_slice(&std::mem::take(&mut self.only));
+        }
+        self.several.extend_from_slice(&data);
+    }
+
+    fn bytes(self) -> Bytes {
+        if self.several.is_empty() { self.only } else { self.several.freeze() }
+    }
 }
 
 impl Bounds {
