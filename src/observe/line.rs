@@ -6,8 +6,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::{Serialize, Serializer};
-
 use super::{Outcome, Verdict};
 use crate::gate::Proven;
 
@@ -23,45 +21,23 @@ pub enum Look {
     },
 }
 
-#[derive(Serialize)]
+/// What a line says, in its order.
 struct Fields<'a> {
-    #[serde(serialize_with = "shown")]
     timestamp: humantime::Rfc3339Timestamp,
-    level: &'static str,
-    message: &'static str,
     id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<std::net::IpAddr>,
     method: &'a str,
     path: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     candidate: Option<&'a str>,
-    #[serde(skip_serializing_if = "is_zero")]
     status: u16,
     received: u64,
     sent: u64,
     micros: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     upstream_micros: Option<u64>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
-const fn is_zero(status: &u16) -> bool {
-    *status == 0
-}
-
-fn shown<S: Serializer>(
-    timestamp: &humantime::Rfc3339Timestamp,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(timestamp)
 }
 
 /// One line, with its end.
@@ -72,8 +48,6 @@ pub(super) fn written(outcome: &Outcome, duration: Duration, start: u32, look: L
     let candidate = proof.map(|proof| proof.candidate.label());
     let fields = Fields {
         timestamp: humantime::format_rfc3339_micros(SystemTime::now()),
-        level: "INFO",
-        message: "request",
         id: &id,
         peer: outcome.peer,
         method: outcome.method.as_str(),
@@ -102,9 +76,55 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+fn quote(line: &mut Vec<u8>, text: &str) -> io::Result<()> {
+    let plain =
+        text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
+    if !plain {
+        return serde_json::to_writer(line, text).map_err(io::Error::other);
+    }
+    line.push(b'"');
+    line.extend_from_slice(text.as_bytes());
+    line.push(b'"');
+    Ok(())
+}
+
 impl Fields<'_> {
+    /// Field by field: it is written for every request, and most of it needs no escaping.
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        serde_json::to_writer(line, self).map_err(io::Error::other)
+        let Self { timestamp, id, .. } = self;
+        write!(line, "{{\"timestamp\":\"{timestamp}\",\"level\":\"INFO\"")?;
+        write!(line, ",\"message\":\"request\",\"id\":\"{id}\"")?;
+        if let Some(peer) = self.peer {
+            write!(line, ",\"peer\":\"{peer}\"")?;
+        }
+        for (name, text) in [
+            (",\"method\":", Some(self.method)),
+            (",\"path\":", Some(self.path)),
+            (",\"route\":", self.route),
+            (",\"verdict\":", Some(self.verdict)),
+            (",\"reason\":", self.reason),
+            (",\"key\":", self.key),
+            (",\"candidate\":", self.candidate),
+        ] {
+            if let Some(text) = text {
+                line.extend_from_slice(name.as_bytes());
+                quote(line, text)?;
+            }
+        }
+        for (name, number) in [
+            (",\"status\":", (self.status > 0).then_some(self.status.into())),
+            (",\"received\":", Some(self.received)),
+            (",\"sent\":", Some(self.sent)),
+            (",\"micros\":", Some(self.micros)),
+            (",\"upstream_micros\":", self.upstream_micros),
+        ] {
+            if let Some(number) = number {
+                line.extend_from_slice(name.as_bytes());
+                write!(line, "{number}")?;
+            }
+        }
+        line.push(b'}');
+        Ok(())
     }
 
     /// `2026-11-24T09:00:00.000001Z 403 POST /voice refused: signature_mismatch …`
@@ -136,5 +156,20 @@ impl Fields<'_> {
         }
         let Self { received, sent, micros, id, .. } = self;
         write!(line, " in={received}B out={sent}B {micros}µs id={id}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_escaping_is_escaped() {
+        for text in ["/plain", "/a\"b", "/a\\b", "/\u{7}", "/ü", ""] {
+            let mut line = Vec::new();
+            quote(&mut line, text).unwrap();
+            let read: String = serde_json::from_slice(&line).unwrap();
+            assert_eq!(read, text);
+        }
     }
 }
