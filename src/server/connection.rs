@@ -100,7 +100,7 @@ async fn converse<S: Stream>(worker: &Arc<Worker>, mut stream: S, peer: Option<I
                 return Box::pin(run_tunnel(worker, stream, heard, tunnel)).await;
             }
             Left::Over(stream) => {
-                let _too_late = timeout(LINGER, say_last(stream, b"")).await;
+                let _too_late = timeout(LINGER, Box::pin(say_last(stream, b""))).await;
                 return;
             }
             Left::Gone => return,
@@ -155,7 +155,7 @@ pub(super) async fn say_last<S: Stream>(mut stream: S, text: &[u8]) {
     if said.await.is_err() {
         return;
     }
-    let mut ignored = [0; FIRST_READ];
+    let mut ignored = vec![0; FIRST_READ];
     let mut left = MOST_IGNORED;
     while let Ok(length @ 1..) = stream.read(&mut ignored).await
         && let Some(less) = left.checked_sub(length)

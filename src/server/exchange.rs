@@ -1,6 +1,7 @@
 //! A request's way through the house.
 
 use std::{
+    convert::Infallible,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -55,8 +56,11 @@ impl Exchange {
         Self { worker, peer, transport, tunnel: Mutex::new(None), pace }
     }
 
-    /// Answers one request.
-    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Response<Reply> {
+    /// Answers one request, whatever comes of it.
+    pub(super) async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Reply>, Infallible> {
         let telling = self.begin(&request);
         let framing = match &self.transport {
             Transport::Http1(record) => record.next_head(),
@@ -66,7 +70,7 @@ impl Exchange {
             Ok(_) => self.pass(request, telling).await,
             Err(what) => malformed(what, telling),
         };
-        if self.is_last(framing) { reply::close(response) } else { response }
+        Ok(if self.is_last(framing) { reply::close(response) } else { response })
     }
 
     /// The straight line: claim, read, judge, send.
@@ -79,7 +83,8 @@ impl Exchange {
         let proven = admitted.proven().clone();
         telling.outcome.route = live.counters(admitted.route());
         let sent = Instant::now();
-        let answer = self.worker.forwarder.send(admitted, self.peer, &live.limits).await;
+        // What is refused never needs the room that this takes.
+        let answer = Box::pin(self.worker.forwarder.send(admitted, self.peer, &live.limits)).await;
         telling.outcome.upstream = Some(sent.elapsed());
         match answer {
             Ok(Answer { response, tunnel }) => {

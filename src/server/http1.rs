@@ -1,7 +1,6 @@
 //! A stretch of HTTP/1.1.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     net::IpAddr,
     pin::Pin,
@@ -41,10 +40,7 @@ pub(super) async fn serve<S: Stream>(
     let live = worker.shared.live.load_full();
     let transport = Transport::Http1(record.clone());
     let exchange = Exchange::new(Arc::clone(worker), peer, transport);
-    let service = service_fn(|request| {
-        let answer = exchange.answer(request);
-        async { Ok::<_, Infallible>(answer.await) }
-    });
+    let service = service_fn(|request| exchange.answer(request));
     let mut connection = builder(&live.limits).serve_connection(TokioIo::new(wire), service);
     let mut health = Health::new(record.clone(), &live.limits, &worker.shared.stop);
     drop(live);

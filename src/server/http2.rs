@@ -1,9 +1,6 @@
 //! A stretch of HTTP/2, and what of it the gate would otherwise not see as it sees HTTP/1.1.
 
-use std::{
-    convert::Infallible, future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
@@ -46,7 +43,7 @@ pub(super) async fn serve<S: Stream>(
         let exchange = Arc::clone(&exchange);
         move |request| {
             let exchange = Arc::clone(&exchange);
-            async move { Ok::<_, Infallible>(exchange.answer(request).await) }
+            async move { exchange.answer(request).await }
         }
     });
     let connection = builder(&limits).serve_connection(TokioIo::new(wire), service);
