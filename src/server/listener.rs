@@ -13,13 +13,16 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use socket2::{Domain, Socket as RawSocket, Type};
+use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::Listen;
 
 /// Connections that wait for `accept`.
 const BACKLOG: i32 = 4096;
+/// Bytes of answers that the kernel keeps for a client before the network wants them. Without a
+/// bound it takes megabytes, and with them the requests of one that asks and never reads.
+const UNSENT: u32 = 128 * 1024;
 
 /// The open listeners.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ impl Listening {
                 Listen::Unix(path) => unix(path).map(|unix| vec![Listener::Unix(unix)]),
                 Listen::Systemd => passed(),
             };
+            let opened =
+                opened.and_then(|all| all.iter().try_for_each(Listener::bound).map(|()| all));
             listeners.extend(opened.map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
             })?);
@@ -88,6 +93,14 @@ impl Listener {
                 let address = unix.local_addr()?;
                 Ok(Listen::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()))
             }
+        }
+    }
+
+    /// Bounds what waits to be sent on each of its connections; a Unix socket has a bound already.
+    fn bound(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT),
+            Self::Unix(_) => Ok(()),
         }
     }
 

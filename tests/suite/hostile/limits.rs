@@ -1,7 +1,9 @@
 //! Too much of everything that stands in a head.
 
+use std::{io::Write, net::TcpStream, time::Duration};
+
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
-use crate::support::message::Message;
+use crate::support::{gate::Gate, message::Message, upstream::Upstream};
 
 const TOO_LARGE: Expect = Malformed;
 
@@ -134,4 +136,22 @@ fn what_is_dear_to_judge() {
         Case::new("a body of escapes", forged("/voice", &"%61".repeat(333)), Refused(403)),
     ];
     stage::play("limits", stage::ROUTES, &cases);
+}
+
+/// Who asks again and again and reads no answer is soon no longer heard: neither the gate nor the
+/// kernel keeps more than some answers for it.
+#[test]
+fn who_never_reads() {
+    let upstream = Upstream::start();
+    let gate = Gate::with(&upstream, "[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let mut stream = TcpStream::connect(gate.address()).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let many = Message::get("/voice").bytes().repeat(100);
+    let taken = (0..1000).take_while(|_| stream.write_all(&many).is_ok()).count();
+    assert!(taken < 1000, "all of 100,000 requests were taken");
+    let refused =
+        "gatekeeper_requests_total{reason=\"missing_signature\",route=\"/*\",verdict=\"refused\"}";
+    let answered = gate.figure(refused).unwrap();
+    assert!((100.0..8000.0).contains(&answered), "{answered} answers for one who reads none");
+    assert_eq!(gate.answer(&good()).status, 200);
 }
