@@ -140,6 +140,11 @@ impl Record {
         self.state().body > 0
     }
 
+    /// Whether another head has begun to arrive already.
+    pub(super) fn has_more(&self) -> bool {
+        !self.state().bytes.is_empty()
+    }
+
     /// Whether the client has ended its side.
     pub(super) fn has_ended(&self) -> bool {
         self.state().ended

@@ -323,6 +323,10 @@ async def flood_forged(stage: Stage) -> str:
     return wrk_rate(await stage.under("wrk", "-t2", "-c64", f"-d{stage.seconds:.0f}s", "-s", str(HERE / "forged.lua"), stage.url))
 
 
+async def flood_pipelined(stage: Stage) -> str:
+    return wrk_rate(await stage.under("wrk", "-t1", "-c64", f"-d{stage.seconds:.0f}s", "-s", str(HERE / "pipelined.lua"), stage.url))
+
+
 async def flood_h2load(stage: Stage) -> str:
     said = await stage.under("h2load", "--h1", "-t1", "-c50", "-m1", f"-D{stage.seconds:.0f}", stage.url)
     rate = re.search(r"finished in .*?, ([\d.]+) req/s", said)
@@ -445,6 +449,7 @@ SCENARIOS = {
     "tiny_windows": Scenario(tiny_windows),
     "flood_unsigned": Scenario(flood_unsigned),
     "flood_forged": Scenario(flood_forged),
+    "flood_pipelined": Scenario(flood_pipelined),
     "flood_h2load": Scenario(flood_h2load),
     "churn": Scenario(churn),
     "all_at_once": Scenario(all_at_once),
