@@ -35,8 +35,6 @@ pub(super) enum Expect {
     Admitted,
     /// This status; the connection is closed as announced, or the next request is answered on it.
     Refused(u16),
-    /// This status before the body is read; then the connection may end without notice.
-    Unread(u16),
     /// 400 or a relative of it and then the end of the connection, or the end alone.
     Malformed,
     /// These statuses, one after the other, interim ones too; then as for `Refused`.
