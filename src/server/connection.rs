@@ -24,8 +24,9 @@ use crate::forward::Tunnel;
 
 /// How long a side that has ended is listened to, and one that idles when the gate stops.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
-/// How much of what follows a last answer is read and thrown away.
-const MOST_IGNORED: usize = 256 * 1024;
+/// How much of what follows a last answer is read and thrown away: the rest of a body that is some
+/// times as long as one may be, so that its sender reads the answer.
+const MOST_IGNORED: usize = 1024 * 1024;
 /// How much is read at once of what ends an idle time.
 const FIRST_READ: usize = 1024;
 
