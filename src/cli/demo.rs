@@ -15,6 +15,7 @@ use clap::Args;
 
 use super::{Failed, print, run::Signals, send::raw_exchange};
 use crate::config;
+use crate::observe::Outlets;
 use crate::server;
 use cast::{Scene, Stage};
 use hotline::Hotline;
@@ -35,7 +36,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failed> {
     let server = server::start(
         config::parse(&configuration(&hotline, &stage), "demo", Path::new("."))?,
         None,
-        None,
+        Outlets::default(),
     )?;
     let gate = server
         .addresses

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{FAILURE, Failed};
 use crate::config::{self, Sources};
-use crate::observe::{Look, Sink};
+use crate::observe::{Look, Outlets, Sink};
 use crate::server::{self, Server};
 
 pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failed> {
@@ -38,7 +38,7 @@ fn serve(config: config::Config, sources: &Sources, sink: &Sink) -> Result<ExitC
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
     let mut signals = Signals::caught()?; // before anybody hears that the gate is open
-    let server = server::start(config, Some(sources.clone()), Some(sink.clone()))?;
+    let server = server::start(config, Some(sources.clone()), outlets(sink)?)?;
     announce(&server);
     signals.wait();
     tracing::info!("stopping");
@@ -46,6 +46,21 @@ fn serve(config: config::Config, sources: &Sources, sink: &Sink) -> Result<ExitC
     server.stop();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lines, and spans where the environment names a collector.
+fn outlets(sink: &Sink) -> io::Result<Outlets> {
+    Ok(Outlets {
+        sink: Some(sink.clone()),
+        #[cfg(feature = "otlp")]
+        spans: names_collector().then(crate::observe::Spans::start).transpose()?,
+    })
+}
+
+#[cfg(feature = "otlp")]
+fn names_collector() -> bool {
+    let names = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 fn announce(server: &Server) {

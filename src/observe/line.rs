@@ -40,10 +40,16 @@ struct Fields<'a> {
     upstream_micros: Option<u64>,
 }
 
+/// Tells an exchange from all others, those of another start included.
+pub(super) fn id(start: u32, number: u64) -> String {
+    let mut id = String::with_capacity(24);
+    let _never_fails = write!(id, "{start:08x}-{number:x}");
+    id
+}
+
 /// One line, with its end.
 pub(super) fn written(outcome: &Outcome, duration: Duration, start: u32, look: Look) -> Vec<u8> {
-    let mut id = String::with_capacity(24);
-    let _never_fails = write!(id, "{start:08x}-{:x}", outcome.number);
+    let id = id(start, outcome.number);
     let proof = outcome.verdict.proven().and_then(Proven::proof);
     let candidate = proof.map(|proof| proof.candidate.label());
     let fields = Fields {

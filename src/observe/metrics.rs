@@ -33,6 +33,8 @@ pub struct Metrics {
     /// Connections that were turned away, by limit.
     pub refused_connections: IntCounterVec,
     log_lines_dropped: IntCounter,
+    #[cfg(feature = "otlp")]
+    spans_dropped: IntCounter,
 }
 
 /// How the configuration fares.
@@ -136,6 +138,8 @@ impl Metrics {
             loading: make.loading()?,
             refused_connections: make.refused_connections()?,
             log_lines_dropped: make.log_lines_dropped()?,
+            #[cfg(feature = "otlp")]
+            spans_dropped: make.spans_dropped()?,
             registry,
         })
     }
@@ -167,6 +171,12 @@ impl Metrics {
             self.keys.with_label_values(&[route.path(), &proof.key]).inc();
             self.candidates.with_label_values(&[&*proof.candidate.label()]).inc();
         }
+    }
+
+    /// `dropped` is how many spans have not reached the collector so far.
+    #[cfg(feature = "otlp")]
+    pub(super) fn note_spans(&self, dropped: u64) {
+        self.spans_dropped.inc_by(dropped.saturating_sub(self.spans_dropped.get()));
     }
 
     /// The text that Prometheus reads. `dropped` is what the log has lost so far.
@@ -247,6 +257,12 @@ impl Maker<'_> {
     fn log_lines_dropped(&self) -> Result<IntCounter> {
         let help = "Log lines that nobody took in time.";
         self.counter("gatekeeper_log_lines_dropped_total", help)
+    }
+
+    #[cfg(feature = "otlp")]
+    fn spans_dropped(&self) -> Result<IntCounter> {
+        let help = "Spans that the collector did not take in time.";
+        self.counter("gatekeeper_spans_dropped_total", help)
     }
 
     fn loading(&self) -> Result<Loading> {

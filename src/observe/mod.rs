@@ -1,12 +1,15 @@
 //! What happened, counted and said once.
 //!
 //! An exchange has one [`Outcome`]. When its answer is over it is handed to the [`Observer`], which
-//! counts it and writes its line. Counters are exact; of the lines for unsigned requests only the
-//! first [`UNSIGNED_LINES`] of a second are written, so that a flood does not fill a disk.
+//! counts it and writes its line (and, with the feature `otlp`, sends its span). Counters are exact;
+//! of unsigned requests only the first [`UNSIGNED_LINES`] of a second are told, so that a flood does
+//! not fill a disk.
 
 mod line;
 mod metrics;
 mod sink;
+#[cfg(feature = "otlp")]
+mod spans;
 
 use std::{
     net::IpAddr,
@@ -22,11 +25,13 @@ use hyper::{Method, Uri};
 pub use line::Look;
 pub use metrics::{Loading, Metrics, RouteCounters, Standing};
 pub use sink::Sink;
+#[cfg(feature = "otlp")]
+pub use spans::{Spans, parent};
 
 use crate::forward::Failure;
 use crate::gate::{Proven, Refusal};
 
-/// How many lines of unsigned requests are written in one second.
+/// How many unsigned requests are told in one second.
 pub const UNSIGNED_LINES: u32 = 100;
 
 /// One exchange. It is filled in as the exchange goes, and told at its end.
@@ -54,6 +59,9 @@ pub struct Outcome {
     pub began: Instant,
     /// From the proof to the beginning of the app's answer.
     pub upstream: Option<Duration>,
+    /// Who called, where a trace is kept; not valid otherwise.
+    #[cfg(feature = "otlp")]
+    pub parent: opentelemetry::trace::SpanContext,
 }
 
 /// What became of a request.
@@ -103,12 +111,22 @@ impl Verdict {
     }
 }
 
-/// Counts outcomes and writes their lines.
+/// Where outcomes are told beside the counters.
+#[derive(Clone, Debug, Default)]
+pub struct Outlets {
+    /// As lines.
+    pub sink: Option<Sink>,
+    /// As spans.
+    #[cfg(feature = "otlp")]
+    pub spans: Option<Spans>,
+}
+
+/// Counts outcomes and tells them.
 #[derive(Debug)]
 pub struct Observer {
     /// The counters.
     pub metrics: Metrics,
-    sink: Option<Sink>,
+    outlets: Outlets,
     /// Tells the lines of one start of the gate from those of another.
     start: u32,
     number: AtomicU64,
@@ -116,13 +134,13 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Counts into `metrics`, and writes to `sink` where there is one.
+    /// Counts into `metrics`, and tells the outlets that there are.
     #[must_use]
-    pub fn new(metrics: Metrics, sink: Option<Sink>) -> Self {
+    pub fn new(metrics: Metrics, outlets: Outlets) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let start = now.map_or(0, |now| now.subsec_nanos() ^ std::process::id().rotate_left(16));
         let unsigned = Throttle::default();
-        Self { metrics, sink, start, number: AtomicU64::new(0), unsigned }
+        Self { metrics, outlets, start, number: AtomicU64::new(0), unsigned }
     }
 
     /// The next exchange's number.
@@ -130,16 +148,29 @@ impl Observer {
         self.number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts the outcome and writes its line.
+    /// Counts the outcome and tells it.
     pub fn record(&self, outcome: &Outcome) {
         let duration = outcome.began.elapsed();
         self.metrics.count(outcome, duration);
-        if let Some(sink) = &self.sink
-            && self.is_told(outcome)
+        if !self.is_told(outcome) {
+            return;
+        }
+        if let Some(sink) = &self.outlets.sink
             && tracing::enabled!(tracing::Level::INFO)
         {
             sink.write(&line::written(outcome, duration, self.start, sink.look()));
         }
+        #[cfg(feature = "otlp")]
+        if let Some(spans) = &self.outlets.spans {
+            spans.put(outcome, duration, self.start);
+        }
+    }
+
+    /// Waits for what was told to get out, for a moment at most.
+    pub fn flush(&self) {
+        self.outlets.sink.as_ref().inspect(|sink| sink.flush());
+        #[cfg(feature = "otlp")]
+        self.outlets.spans.as_ref().inspect(|spans| spans.flush());
     }
 
     /// Counts what could not be read as HTTP at all.
@@ -150,7 +181,9 @@ impl Observer {
     /// The text that Prometheus reads.
     #[must_use]
     pub fn text(&self) -> String {
-        self.metrics.text(self.sink.as_ref().map_or(0, Sink::dropped))
+        #[cfg(feature = "otlp")]
+        self.metrics.note_spans(self.outlets.spans.as_ref().map_or(0, Spans::dropped));
+        self.metrics.text(self.outlets.sink.as_ref().map_or(0, Sink::dropped))
     }
 
     fn is_told(&self, outcome: &Outcome) -> bool {

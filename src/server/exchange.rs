@@ -133,6 +133,8 @@ impl Exchange {
             sent: 0,
             began: Instant::now(),
             upstream: None,
+            #[cfg(feature = "otlp")]
+            parent: crate::observe::parent(request.headers()),
         };
         Telling { worker: Arc::clone(&self.worker), record, pace: Arc::clone(&self.pace), outcome }
     }

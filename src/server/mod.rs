@@ -28,7 +28,7 @@ use rustls::ServerConfig;
 use crate::config::{Config, Listen, Sources};
 use crate::forward::Load;
 use crate::gate::{Buffers, Seen};
-use crate::observe::{Metrics, Observer, RouteCounters, Sink};
+use crate::observe::{Metrics, Observer, Outlets, RouteCounters};
 use crate::routes::{Limits, Route, Table};
 use listener::Listening;
 use room::Room;
@@ -77,11 +77,11 @@ pub struct Server {
 }
 
 impl Shared {
-    fn new(config: Config, metrics: Metrics, sink: Option<Sink>) -> Self {
+    fn new(config: Config, metrics: Metrics, outlets: Outlets) -> Self {
         reload::note_load(&metrics, &config);
         Self {
             live: ArcSwap::from_pointee(Snapshot::new(config, &metrics)),
-            observer: Observer::new(metrics, sink),
+            observer: Observer::new(metrics, outlets),
             room: Arc::default(),
             buffers: Arc::default(),
             load: Arc::default(),
@@ -114,12 +114,12 @@ impl Snapshot {
     }
 }
 
-/// Opens the listeners and starts the workers. What is loaded anew comes from `sources`; lines go to
-/// `sink`; both where there are any.
+/// Opens the listeners and starts the workers. What is loaded anew comes from `sources`, if there
+/// are any; outcomes are told to `outlets`.
 ///
 /// # Errors
 /// When an address cannot be listened on or a worker not be started.
-pub fn start(config: Config, sources: Option<Sources>, sink: Option<Sink>) -> io::Result<Server> {
+pub fn start(config: Config, sources: Option<Sources>, outlets: Outlets) -> io::Result<Server> {
     let listening = Listening::open(&config.listen)?;
     let addresses = listening.addresses()?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("GATEKEEPER_COMMIT"))
@@ -127,7 +127,7 @@ pub fn start(config: Config, sources: Option<Sources>, sink: Option<Sink>) -> io
     let steward = Steward::new(&config, sources)?;
     let admin = steward.address.clone();
     let wanted = config.listen.iter().chain(&config.admin).cloned().collect();
-    let shared = Arc::new(Shared::new(config, metrics, sink));
+    let shared = Arc::new(Shared::new(config, metrics, outlets));
     let count = thread::available_parallelism().map_or(1, usize::from);
     let mut workers = Vec::with_capacity(count);
     for number in 0..count {
@@ -154,6 +154,7 @@ impl Server {
                 tracing::error!("a worker ended in a panic");
             }
         }
+        self.shared.observer.flush();
         self.steward.end();
         for listen in &self.wanted {
             listener::tidy(listen);

@@ -19,6 +19,8 @@ mod hostile;
 mod properties;
 mod reload;
 mod rooms;
+#[cfg(feature = "otlp")]
+mod spans;
 mod support;
 mod tls;
 mod trust;

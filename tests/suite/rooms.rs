@@ -69,6 +69,14 @@ fn the_upstream_client_has_one_holder() {
     assert_only("client::conn", &["forward/"]);
 }
 
+/// Their client is hyper too, but it holds no proven request.
+#[test]
+fn spans_are_sent_from_one_file() {
+    assert_only("hyper_util::client", &["observe/spans.rs"]);
+    assert_only("opentelemetry_http", &["observe/spans.rs"]);
+    assert_only("opentelemetry_otlp", &["observe/spans.rs"]);
+}
+
 #[test]
 fn the_signature_room_does_no_input_or_output() {
     for word in ["tokio", "hyper", "tracing", "std::fs", "std::io", "async fn", "Instant"] {

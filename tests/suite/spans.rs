@@ -1,0 +1,169 @@
+//! The feature `otlp`: what a collector is sent.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    PATIENCE, TOKEN, find,
+    gate::{Folder, Gate, guarded},
+    latin1,
+    message::Message,
+    upstream::{Answer, Recorded, Upstream},
+};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLER: &str = "b7ad6b7169203331";
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+/// Takes what it is sent, as OTLP's empty answer says.
+fn collector() -> Upstream {
+    Upstream::answering(Answer::raw(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n",
+    ))
+}
+
+fn gate(app: &Upstream, collector: &str) -> Gate {
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector)];
+    Gate::start_in(Folder::new(), &guarded(app, ADMIN), &variables)
+}
+
+/// A text attribute, as protobuf writes it.
+fn text(name: &str, value: &str) -> Vec<u8> {
+    let length = u8::try_from(value.len()).unwrap();
+    let mut bytes = vec![0x0a, u8::try_from(name.len()).unwrap()];
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(&[0x12, length + 2, 0x0a, length]);
+    bytes.extend_from_slice(value.as_bytes());
+    bytes
+}
+
+/// A text, or the bytes of an id, in field `number` of a message.
+fn member(number: u8, value: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(value.len()).unwrap()], value].concat()
+}
+
+fn id(hex: &str) -> Vec<u8> {
+    let digits = (0..hex.len()).step_by(2);
+    digits.map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+#[track_caller]
+fn assert_says(sent: &Recorded, part: &[u8]) {
+    assert!(find(&sent.body, part).is_some(), "no {:?} in {:?}", latin1(part), latin1(&sent.body));
+}
+
+#[test]
+fn a_proven_request_is_a_span_of_its_callers_trace() {
+    let (app, collector) = (Upstream::start(), collector());
+    let gate = gate(&app, &collector.url());
+    let parent = format!("00-{TRACE}-{CALLER}-01");
+    let message = Message::form("/voice?secret=query", "Body=private").signed();
+    let message = message.field("traceparent", &parent).field("tracestate", "vendor=opaque");
+    assert_eq!(gate.answer(&message).status, 200);
+    assert_eq!(app.only().values("traceparent"), [parent.as_str()]);
+    assert_eq!(app.only().values("tracestate"), ["vendor=opaque"]);
+    let sent = collector.wait_for(1).remove(0);
+    assert_eq!(sent.line(), "POST /v1/traces HTTP/1.1");
+    assert_eq!(sent.values("Content-Type"), ["application/x-protobuf"]);
+    assert_says(&sent, &text("service.name", "gatekeeper"));
+    // Span, of opentelemetry/proto/trace/v1/trace.proto: 1 trace_id, 3 trace_state,
+    // 4 parent_span_id, 5 name, 6 kind.
+    assert_says(&sent, &member(1, &id(TRACE)));
+    assert_says(&sent, &member(3, b"vendor=opaque"));
+    assert_says(&sent, &member(4, &id(CALLER)));
+    assert_says(&sent, &[member(5, b"POST /*"), vec![6 << 3, 2]].concat());
+    for (name, value) in [
+        ("http.request.method", "POST"),
+        ("url.path", "/voice"),
+        ("http.route", "/*"),
+        ("network.peer.address", "127.0.0.1"),
+        ("gatekeeper.verdict", "admitted"),
+        ("gatekeeper.key", "auth_tokens[0]"),
+        ("gatekeeper.candidate", "received"),
+        ("gatekeeper.request_id", gate.outcome().text("id")),
+    ] {
+        assert_says(&sent, &text(name, value));
+    }
+    let signature = message.signature(TOKEN);
+    for secret in [TOKEN, &signature, "secret", "query", "Body", "private"] {
+        assert_eq!(find(&sent.body, secret.as_bytes()), None, "{secret}");
+    }
+}
+
+#[test]
+fn a_refused_request_is_a_span_of_its_own_trace() {
+    let (app, collector) = (Upstream::start(), collector());
+    let gate = gate(&app, &collector.url());
+    let message = Message::new("BREW", "/pot").field("traceparent", "00-0-0-01");
+    assert_eq!(gate.answer(&message).status, 418);
+    let sent = collector.wait_for(1).remove(0);
+    assert_says(&sent, &member(5, b"HTTP /*"));
+    assert_says(&sent, &text("http.request.method", "_OTHER"));
+    assert_says(&sent, &text("gatekeeper.verdict", "refused"));
+    assert_says(&sent, &text("gatekeeper.reason", "missing_signature"));
+    assert_eq!(find(&sent.body, b"BREW"), None);
+    assert_eq!(find(&sent.body, b"gatekeeper.key"), None);
+}
+
+#[test]
+fn a_caller_that_is_not_sampled_is_left_alone() {
+    let (app, collector) = (Upstream::start(), collector());
+    let mut gate = gate(&app, &collector.url());
+    let not_sampled = format!("00-{TRACE}-{CALLER}-00");
+    gate.answer(&Message::get("/not-sampled").field("traceparent", &not_sampled));
+    gate.answer(&Message::get("/sampled"));
+    gate.terminate();
+    assert_eq!(gate.exit_code(), Some(0));
+    let sent = collector.only();
+    assert_says(&sent, &text("url.path", "/sampled"));
+    assert_eq!(find(&sent.body, b"/not-sampled"), None);
+}
+
+#[test]
+fn the_last_spans_are_sent_before_the_end() {
+    let (app, collector) = (Upstream::start(), collector());
+    let mut gate = gate(&app, &collector.url());
+    for _ in 0..2 {
+        assert_eq!(gate.answer(&Message::form("/last", "a=b").signed()).status, 200);
+    }
+    gate.terminate();
+    assert_eq!(gate.exit_code(), Some(0));
+    let spans = |sent: &Recorded| sent.body.windows(5).filter(|part| *part == b"/last").count();
+    assert_eq!(collector.requests().iter().map(spans).sum::<usize>(), 2);
+}
+
+#[test]
+fn a_collector_that_is_away_costs_its_spans_and_nothing_else() {
+    let app = Upstream::start();
+    let gate = gate(&app, "http://127.0.0.1:1");
+    assert_eq!(gate.answer(&Message::form("/a", "b=c").signed()).status, 200);
+    gate.said("spans cannot be sent", 0);
+    let deadline = Instant::now() + PATIENCE;
+    while gate.figure("gatekeeper_spans_dropped_total") != Some(1.0) {
+        assert!(Instant::now() < deadline, "the span is not counted");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// More than the queue takes, in front of a collector that never answers.
+#[test]
+fn a_collector_that_hangs_delays_no_request() {
+    let (app, collector) = (Upstream::start(), Upstream::answering(Answer::nothing()));
+    let gate = gate(&app, &collector.url());
+    let message = Message::form("/a", "b=c").signed().bytes();
+    let mut client = gate.connect();
+    for _ in 0..4000 {
+        client.send(&message);
+        assert_eq!(client.response().status, 200);
+    }
+    assert!(gate.figure("gatekeeper_spans_dropped_total") > Some(0.0));
+}
+
+#[test]
+fn without_a_collector_nothing_is_sent() {
+    let (app, collector) = (Upstream::start(), collector());
+    let mut gate = gate(&app, "");
+    assert_eq!(gate.answer(&Message::form("/a", "b=c").signed()).status, 200);
+    gate.terminate();
+    assert_eq!(gate.exit_code(), Some(0));
+    assert_eq!(collector.bytes(), 0);
+}
