@@ -13,14 +13,15 @@
 //! # A request's way
 //!
 //! ```text
-//! server::connection   hyper reads a head; server::wire looks at its bytes once more
+//! server::connection   the connection idles; its first bytes start http1 or http2
+//! server::http1        hyper reads a head; server::wire looks at its bytes once more
 //! server::exchange     live   = one immutable snapshot
 //! gate::Claim::new     claim  = refusals from the head alone; the body is unread
-//! gate::Claim::read    claim  = the body, bounded in bytes and in time
-//! gate::Claim::judge   passed = pure, constant time: an Admitted or a Refused
+//! gate::Claim::read    claim  = the body, bounded in bytes, in time and in room
+//! gate::Claim::judge   passed = in constant time: an Admitted or a Refused
 //! forward::Forwarder   answer = the app's, streamed back (or a tunnel, for a WebSocket)
 //! server::reply        a refusal becomes a status and one constant line
-//! observe::record      what happened, said once
+//! observe::Observer    what happened, counted and said once, when the answer is over
 //! ```
 //!
 //! # Rooms
@@ -32,8 +33,8 @@
 //! | [`config`] | TOML in; a correct configuration, or every fault in it, out | `routes`, `signature` |
 //! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `routes`, `signature` |
 //! | [`forward`] | an `Admitted` up, the app's response back; tunnels | `gate`, `routes` |
-//! | [`observe`] | what happened, said once | `gate`, `forward` |
-//! | [`server`] | sockets, lifetimes, drain: everything that waits | all above |
+//! | [`observe`] | what happened, counted and said once | `gate`, `forward` |
+//! | [`server`] | sockets, TLS, lifetimes, reload, drain, the admin listener: everything that waits | all above |
 //! | [`cli`] | the commands; sole user of clap | all |
 //!
 //! Arrows run one way; a test reads the `use` lines and keeps it so. What a reviewer must trust is
@@ -42,7 +43,11 @@
 //! # Threads
 //!
 //! One worker per core, each with a single-threaded runtime, the same listening sockets and its own
-//! upstream connections. An upstream connection has no task of its own: who uses it drives it.
+//! upstream connections. An upstream connection has no task of its own: who uses it drives it. The
+//! profile that this rests on stands in `benches/README.md`.
+//!
+//! Beside them: the steward, which loads the configuration anew and answers operators, and the log,
+//! which alone waits for standard error.
 
 pub mod cli;
 pub mod config;
