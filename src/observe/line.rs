@@ -25,7 +25,7 @@ pub enum Look {
 struct Fields<'a> {
     timestamp: humantime::Rfc3339Timestamp,
     id: &'a str,
-    peer: Option<std::net::IpAddr>,
+    peer: Option<&'a str>,
     method: &'a str,
     path: &'a str,
     route: Option<&'a str>,
@@ -55,7 +55,7 @@ pub(super) fn written(outcome: &Outcome, duration: Duration, start: u32, look: L
     let fields = Fields {
         timestamp: humantime::format_rfc3339_micros(SystemTime::now()),
         id: &id,
-        peer: outcome.peer,
+        peer: outcome.peer.as_deref(),
         method: outcome.method.as_str(),
         path: outcome.target.path(),
         route: outcome.route.as_ref().map(|route| route.path()),
@@ -97,13 +97,11 @@ fn quote(line: &mut Vec<u8>, text: &str) -> io::Result<()> {
 impl Fields<'_> {
     /// Field by field: it is written for every request, and most of it needs no escaping.
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        let Self { timestamp, id, .. } = self;
-        write!(line, "{{\"timestamp\":\"{timestamp}\",\"level\":\"INFO\"")?;
-        write!(line, ",\"message\":\"request\",\"id\":\"{id}\"")?;
-        if let Some(peer) = self.peer {
-            write!(line, ",\"peer\":\"{peer}\"")?;
-        }
+        write!(line, "{{\"timestamp\":\"{}", self.timestamp)?;
+        line.extend_from_slice(b"\",\"level\":\"INFO\",\"message\":\"request\"");
         for (name, text) in [
+            (",\"id\":", Some(self.id)),
+            (",\"peer\":", self.peer),
             (",\"method\":", Some(self.method)),
             (",\"path\":", Some(self.path)),
             (",\"route\":", self.route),
@@ -126,7 +124,7 @@ impl Fields<'_> {
         ] {
             if let Some(number) = number {
                 line.extend_from_slice(name.as_bytes());
-                write!(line, "{number}")?;
+                line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
             }
         }
         line.push(b'}');

@@ -12,9 +12,8 @@ mod sink;
 mod spans;
 
 use std::{
-    net::IpAddr,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -39,14 +38,14 @@ pub const UNSIGNED_LINES: u32 = 100;
 pub struct Outcome {
     /// Its number since the start.
     pub number: u64,
-    /// Who connected; none over a Unix socket.
-    pub peer: Option<IpAddr>,
+    /// The address of who connected, as text; none over a Unix socket.
+    pub peer: Option<Arc<str>>,
     /// The request's method.
     pub method: Method,
     /// The request's target; only its path is told, never the query.
     pub target: Uri,
     /// The route's counters, where one was found.
-    pub route: Option<std::sync::Arc<RouteCounters>>,
+    pub route: Option<Arc<RouteCounters>>,
     /// What became of it.
     pub verdict: Verdict,
     /// What the sender was told; zero where it left before.

@@ -24,6 +24,8 @@ use crate::observe::{Outcome, Verdict};
 pub(super) struct Exchange {
     worker: Arc<Worker>,
     peer: Option<IpAddr>,
+    /// The same as text, made once for all lines.
+    peer_text: Option<Arc<str>>,
     transport: Transport,
     /// What became of a WebSocket handshake, for the connection to go on with.
     tunnel: Mutex<Option<Tunnel>>,
@@ -54,7 +56,8 @@ pub(super) struct Telling {
 impl Exchange {
     pub(super) fn new(worker: Arc<Worker>, peer: Option<IpAddr>, transport: Transport) -> Self {
         let pace = Arc::new(Mutex::new(Pace { open: 0, since: Instant::now() }));
-        Self { worker, peer, transport, tunnel: Mutex::new(None), pace }
+        let peer_text = peer.map(|peer| peer.to_string().into());
+        Self { worker, peer, peer_text, transport, tunnel: Mutex::new(None), pace }
     }
 
     /// Answers one request, whatever comes of it.
@@ -123,7 +126,7 @@ impl Exchange {
         };
         let outcome = Outcome {
             number: observer.next_number(),
-            peer: self.peer,
+            peer: self.peer_text.clone(),
             method: request.method().clone(),
             target: request.uri().clone(),
             route: None,
