@@ -231,7 +231,7 @@ fn attributes(outcome: &Outcome, method: Option<&'static str>, start: u32) -> Ve
     add("http.route", outcome.route.as_ref().map(|route| route.path().to_owned().into()));
     let status = Some(outcome.status).filter(|status| *status != 0);
     add("http.response.status_code", status.map(|status| i64::from(status).into()));
-    add("network.peer.address", outcome.peer.map(|peer| peer.to_string().into()));
+    add("network.peer.address", outcome.peer.as_ref().map(|peer| peer.to_string().into()));
     add("gatekeeper.reason", outcome.verdict.reason().map(Into::into));
     add("gatekeeper.upstream_seconds", outcome.upstream.map(|time| time.as_secs_f64().into()));
     let proof = outcome.verdict.proven().and_then(Proven::proof);
