@@ -19,6 +19,7 @@ mod hostile;
 mod properties;
 mod reload;
 mod rooms;
+mod sockets;
 #[cfg(feature = "otlp")]
 mod spans;
 mod support;

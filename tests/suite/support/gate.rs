@@ -47,13 +47,14 @@ impl Gate {
     /// The same, its file in a folder where others may lie already, with more variables.
     pub(crate) fn start_in(folder: Folder, config: &str, variables: &[(&str, &str)]) -> Self {
         let file = folder.write("gatekeeper.toml", &listening(config));
-        let mut child = command(&["run", "-c", &file.display().to_string()])
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = command(&["run", "-c", &file.display().to_string()]);
+        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
+        Self::launch(command, folder)
+    }
+
+    /// Runs what becomes a gate; the first that it listens on is TCP.
+    pub(crate) fn launch(mut command: Command, folder: Folder) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let stderr = child.stderr.take().unwrap();
         let writing = Arc::clone(&log);
@@ -281,7 +282,7 @@ fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
 }
 
 /// The binary, with nothing of the environment but what the tests' files name.
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
     command.args(arguments).env_clear().env("TWILIO_AUTH_TOKEN", TOKEN).env("EMPTY_TOKEN", "");
     command

@@ -1,0 +1,108 @@
+//! What is listened on beside an address: sockets in the file system, and those that systemd passes.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::support::{
+    PATIENCE,
+    client::Client,
+    gate::{Folder, Gate, command, guarded, run},
+    latin1,
+    message::Message,
+    upstream::Upstream,
+};
+
+/// Passes its standard input and output as systemd passes sockets (sd_listen_fds(3)).
+const PASS: &str =
+    "exec 3<&0 4>&1 0</dev/null 1>/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$; exec \"$0\" \"$@\"";
+
+fn listening(folder: &Folder, listen: &str, app: &Upstream) -> String {
+    let text = format!("listen = {listen}\n{}", guarded(app, ""));
+    folder.write("gatekeeper.toml", &text).display().to_string()
+}
+
+fn activated(folder: Folder, app: &Upstream, tcp: TcpListener, unix: UnixListener) -> Gate {
+    let file = listening(&folder, "\"systemd\"", app);
+    let gatekeeper = env!("CARGO_BIN_EXE_gatekeeper");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", PASS, gatekeeper, "run", "-c", &file]).env_clear();
+    command.stdin(OwnedFd::from(tcp)).stdout(OwnedFd::from(unix));
+    Gate::launch(command, folder)
+}
+
+/// The status line of the answer.
+fn answer(path: &Path, message: &Message) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&message.clone().field("Connection", "close").bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    latin1(&answer).lines().next().unwrap_or_default().to_owned()
+}
+
+fn proven() -> Message {
+    Message::form("/voice", "a=b").signed()
+}
+
+#[test]
+fn sockets_that_systemd_passes_are_served_and_stay_its_own() {
+    let app = Upstream::start();
+    let folder = Folder::new();
+    let path = folder.path().join("passed");
+    let (tcp, unix) = (TcpListener::bind("127.0.0.1:0"), UnixListener::bind(&path));
+    let (tcp, unix) = (tcp.unwrap(), unix.unwrap());
+    let address = tcp.local_addr().unwrap();
+    let mut early = Client::connect(address);
+    early.send(&proven().bytes());
+    let mut gate = activated(folder, &app, tcp, unix);
+    assert_eq!(gate.address(), address);
+    assert_eq!(gate.said("listening", 1)["address"], format!("unix:{}", path.display()));
+    assert_eq!(early.response().status, 200, "who came before the gate is not lost");
+    assert_eq!(answer(&path, &proven()), "HTTP/1.1 200 OK");
+    assert!(answer(&path, &Message::get("/voice")).starts_with("HTTP/1.1 418 "));
+    assert_eq!(app.requests().len(), 2);
+    gate.hang_up();
+    gate.said("reloaded", 0);
+    assert_eq!(answer(&path, &proven()), "HTTP/1.1 200 OK");
+    gate.terminate();
+    assert_eq!(gate.exit_code(), Some(0));
+    assert!(path.exists(), "systemd listens on it still");
+}
+
+#[test]
+fn without_a_passed_socket_there_is_no_gate() {
+    let (app, folder) = (Upstream::start(), Folder::new());
+    let said = run(&["run", "-c", &listening(&folder, "\"systemd\"", &app)]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains("cannot listen on systemd: systemd has passed no socket"));
+}
+
+#[test]
+fn a_socket_in_the_file_system_is_taken_over_from_the_dead_and_removed_at_the_end() {
+    let (app, folder) = (Upstream::start(), Folder::new());
+    let path = folder.path().join("own");
+    drop(UnixListener::bind(&path).unwrap()); // its file stays
+    let listen = format!("[\"127.0.0.1:0\", \"unix:{}\"]", path.display());
+    let file = listening(&folder, &listen, &app);
+    let mut starting = command(&["run", "-c", &file]);
+    starting.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut gate = Gate::launch(starting, folder);
+    assert_eq!(gate.answer(&proven()).status, 200);
+    assert_eq!(answer(&path, &proven()), "HTTP/1.1 200 OK");
+    assert!(answer(&path, &Message::get("/voice")).starts_with("HTTP/1.1 418 "));
+    let second = run(&["run", "-c", &file]);
+    assert_eq!(second.code, Some(1), "it is in use");
+    assert!(second.stderr.contains("cannot listen on unix:"), "{}", second.stderr);
+    assert_eq!(answer(&path, &proven()), "HTTP/1.1 200 OK", "a second gate has taken nothing");
+    gate.terminate();
+    assert_eq!(gate.exit_code(), Some(0));
+    assert!(!path.exists());
+}
