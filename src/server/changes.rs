@@ -2,10 +2,11 @@
 //!
 //! What is watched are the folders: an editor replaces a file, Kubernetes the symlink `..data` beside
 //! it. What counts is whether a file is another one than before, so that a log written into the same
-//! folder is no change.
+//! folder is no change, and holds none up.
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -21,6 +22,8 @@ use tokio::{
 
 /// So long must it be quiet before a change is taken for complete.
 const QUIET: Duration = Duration::from_millis(250);
+/// Longer than this, quiet is not waited for: something may be written without end.
+const LONGEST: Duration = Duration::from_secs(2);
 /// How often the files are looked at where the system does not tell.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -76,7 +79,7 @@ impl Changes {
         loop {
             if self.watcher.is_some() {
                 self.told.notified().await;
-                while timeout(QUIET, self.told.notified()).await.is_ok() {}
+                let _still_changing = timeout(LONGEST, self.quiet()).await;
             } else {
                 sleep(POLL).await;
             }
@@ -84,6 +87,10 @@ impl Changes {
                 return;
             }
         }
+    }
+
+    async fn quiet(&self) {
+        while timeout(QUIET, self.told.notified()).await.is_ok() {}
     }
 
     /// Whether a file is another one than when last looked at.
@@ -99,14 +106,15 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
 /// `None` where the system cannot tell of changes, as when its inotify watches are used up.
 fn watcher(files: &[PathBuf], told: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let teller = Arc::clone(told);
+    let places = places(files);
+    let names: Vec<_> = places.iter().filter_map(|file| Some(file.file_name()?.into())).collect();
     let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading is no change, and loading reads.
-        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+        if !event.is_ok_and(|event| is_idle(&event, &names)) {
             teller.notify_one();
         }
     });
     let watched = made.and_then(|mut watcher| {
-        for folder in folders(files) {
+        for folder in places.iter().filter_map(|file| folder(file)).collect::<BTreeSet<_>>() {
             watcher.watch(&folder, RecursiveMode::NonRecursive)?;
         }
         Ok(watcher)
@@ -116,11 +124,21 @@ fn watcher(files: &[PathBuf], told: &Arc<Notify>) -> Option<RecommendedWatcher> 
         .ok()
 }
 
+/// Whether this is no change of ours. Reading is none, and loading reads; nor is it one where a
+/// plain file has another name than ours. A link of another name may lead to them.
+fn is_idle(event: &notify::Event, names: &[OsString]) -> bool {
+    let is_ours =
+        |path: &PathBuf| path.file_name().is_none_or(|name| names.iter().any(|ours| ours == name));
+    let is_plain = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    let is_foreign = |path| !is_ours(path) && is_plain(path);
+    let names_any = !event.paths.is_empty();
+    matches!(event.kind, EventKind::Access(_)) || (names_any && event.paths.iter().all(is_foreign))
+}
+
 /// Where the files are named, and where they really lie.
-fn folders(files: &[PathBuf]) -> BTreeSet<PathBuf> {
-    let named = files.iter().map(PathBuf::clone);
+fn places(files: &[PathBuf]) -> Vec<PathBuf> {
     let real = files.iter().filter_map(|file| fs::canonicalize(file).ok());
-    named.chain(real).filter_map(|file| folder(&file)).collect()
+    files.iter().map(PathBuf::clone).chain(real).collect()
 }
 
 fn folder(file: &Path) -> Option<PathBuf> {
@@ -171,6 +189,49 @@ mod tests {
         assert_eq!(within(1, changes.next()), None, "reading");
         fs::write(folder.join("..2/token"), "three").unwrap();
         assert_eq!(within(5, changes.next()), Some(()), "where the link leads");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// Writes a file anew every 50 ms, for as long as a test goes on.
+    async fn write_without_end(file: PathBuf) {
+        for turn in 0.. {
+            fs::write(&file, "x".repeat(turn % 9)).unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    #[test]
+    fn a_neighbour_that_is_written_without_end_holds_nothing_up() {
+        let folder = mounted("neighbour");
+        let mut changes = Changes::of(vec![folder.join("token")]);
+        let told = Arc::clone(&changes.told);
+        let log = write_without_end(folder.join("neighbour.log"));
+        let found = within(5, async {
+            tokio::select! {
+                () = log => false,
+                () = async { told.notified().await } => false,
+                () = sleep(Duration::from_secs(1)) => true,
+            }
+        });
+        assert_eq!(found, Some(true), "it is not even told");
+        let log = write_without_end(folder.join("neighbour.log"));
+        swap(&folder);
+        let found = within(5, async {
+            tokio::select! { () = log => {}, () = changes.next() => {} }
+        });
+        assert_eq!(found, Some(()), "a swapped symlink");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_written_without_end_is_taken_as_it_is() {
+        let folder = mounted("endless");
+        let mut changes = Changes::of(vec![folder.join("token")]);
+        let token = write_without_end(folder.join("token"));
+        let found = within(5, async {
+            tokio::select! { () = token => {}, () = changes.next() => {} }
+        });
+        assert_eq!(found, Some(()));
         fs::remove_dir_all(folder).unwrap();
     }
 
