@@ -216,6 +216,8 @@ pub struct Faults {
     pub list: Vec<Fault>,
     /// Those of a file that this one names.
     elsewhere: Option<Box<Self>>,
+    /// Every file that was looked for, whether it is there or not: a change of one may be the cure.
+    pub watched: Vec<PathBuf>,
 }
 
 impl Faults {
@@ -232,12 +234,18 @@ impl Faults {
                 && later.key == earlier.key
                 && later.kind.to_string() == earlier.kind.to_string()
         });
-        Self { name: name.to_owned(), text: text.to_owned().into(), list, elsewhere: None }
+        let (name, text) = (name.to_owned(), text.to_owned().into());
+        Self { name, text, list, elsewhere: None, watched: Vec::new() }
     }
 
     /// The same, with those of a file that this one names.
     pub(super) fn and(self, elsewhere: Option<Self>) -> Self {
         Self { elsewhere: elsewhere.map(Box::new), ..self }
+    }
+
+    /// The same, with the files that were looked for.
+    pub(super) fn watching(self, watched: Vec<PathBuf>) -> Self {
+        Self { watched, ..self }
     }
 }
 

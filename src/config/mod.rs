@@ -89,16 +89,23 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
         let sheet = Sheet { name: "flags", file: None, text: "", folder: Path::new(".") };
         return refine_with(raw, sources, Vec::new(), sheet);
     };
+    let mut loaded = load_file(path, sources);
+    let watched = match &mut loaded {
+        Ok(config) => &mut config.watched,
+        Err(faults) => &mut faults.watched,
+    };
+    watched.insert(0, path.clone());
+    loaded
+}
+
+fn load_file(path: &Path, sources: &Sources) -> Result<Config, Faults> {
     let name = path.display().to_string();
     let text = read_text(path).map_err(|error| {
         let kind = FaultKind::Unreadable(error);
         Faults::new(&name, "", vec![Fault { place: Place::Nowhere, key: "file", kind }])
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut config =
-        parse_with(sources, Sheet { name: &name, file: Some(path), text: &text, folder })?;
-    config.watched.insert(0, path.clone());
-    Ok(config)
+    parse_with(sources, Sheet { name: &name, file: Some(path), text: &text, folder })
 }
 
 /// Where a file puts the admin listener, whatever else in it is wrong or missing.

@@ -40,7 +40,8 @@ pub(super) fn refine(
     refiner.warn_of_literals();
     refiner.warn_of_tables(admin.as_ref(), trust.as_ref(), &limits);
     if !refiner.faults.is_empty() || refiner.elsewhere.is_some() {
-        return Err(Faults::new(sheet.name, sheet.text, refiner.faults).and(refiner.elsewhere));
+        let faults = Faults::new(sheet.name, sheet.text, refiner.faults).and(refiner.elsewhere);
+        return Err(faults.watching(refiner.watched));
     }
     Ok(Config {
         listen,

@@ -60,6 +60,7 @@ impl Reload {
             }
             Err(faults) => {
                 shared.refuse(&faults);
+                self.changes.are_of(faults.watched);
                 systemd::ready("serving; the last reload failed, see the log");
             }
         }

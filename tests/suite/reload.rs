@@ -93,6 +93,51 @@ fn a_wrong_configuration_changes_nothing_says_the_line_and_counts() {
     assert!(!gate.log().contains(TOKEN) && !gate.log().contains(&pair.key[40..80]));
 }
 
+/// What only the faulty configuration names is watched too: when it comes, that is the cure.
+#[test]
+fn a_secret_that_comes_later_is_taken_up_when_it_comes() {
+    let app = Upstream::start();
+    let gate = Gate::with(&app, ADMIN);
+    let named = |file: &str| {
+        let token = format!("[{{ file = \"{file}\" }}]");
+        gate.rewrite(&guarded(&app, ADMIN).replace(&format!("[\"{TOKEN}\"]"), &token));
+    };
+    named("later");
+    gate.said("not reloaded: the configuration before is still in force", 0);
+    gate.folder().write("later", OTHER_TOKEN);
+    gate.said("reloaded", 0);
+    let other = Message::form("/voice", "To=%2B1").signed_by(OTHER_TOKEN);
+    assert_eq!((gate.answer(&voice()).status, gate.answer(&other).status), (403, 200));
+    named("not/yet/here");
+    gate.said("not reloaded: the configuration before is still in force", 1);
+    fs::create_dir_all(gate.folder().path().join("not/yet")).unwrap();
+    gate.folder().write("not/yet/here", TOKEN);
+    gate.said("reloaded", 1);
+    assert_eq!((gate.answer(&voice()).status, gate.answer(&other).status), (200, 403));
+    assert_eq!(gate.figure("gatekeeper_last_reload_successful"), Some(1.0));
+}
+
+#[test]
+fn a_log_beside_the_configuration_holds_no_reload_up() {
+    let app = Upstream::start();
+    let gate = Gate::with(&app, ADMIN);
+    let enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let turns = (0..500).take_while(|_| !enough.load(Ordering::Relaxed));
+            turns.for_each(|turn| {
+                gate.folder().write("access.log", &turn.to_string());
+                thread::sleep(Duration::from_millis(50));
+            });
+        });
+        thread::sleep(Duration::from_millis(200));
+        gate.rewrite(&guarded(&app, &format!("missing_status = 401\n{ADMIN}")));
+        gate.said("reloaded", 0);
+        enough.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(gate.answer(&Message::get("/")).status, 401);
+}
+
 /// `token -> ..data/token`, `..data -> ..1`: a change is another `..data`, in one step.
 #[test]
 fn a_secret_that_kubernetes_swaps_is_taken_up() {
