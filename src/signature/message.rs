@@ -1,6 +1,7 @@
 //! What a signature would have to cover for this request to be proven.
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -13,6 +14,9 @@ const BODY_HASH: &[u8] = b"bodySHA256";
 
 /// The parameter that says for which account a request speaks.
 const ACCOUNT_SID: &[u8] = b"AccountSid";
+
+/// What a request says its account is. A genuine one has 34 bytes and stays on the stack.
+pub(super) type ClaimedSid = SmallVec<[u8; 36]>;
 
 /// How a body has to be bound, by what the head says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,11 +153,11 @@ impl<'a> Message<'a> {
 
     /// The first AccountSid that the request names: a claim, good for a look-up and no more.
     /// `form` are its parameters, as below.
-    pub(super) fn account(&self, form: &Parameters) -> Option<Vec<u8>> {
+    pub(super) fn account(&self, form: &Parameters) -> Option<ClaimedSid> {
         let in_query = self.target.query_values(ACCOUNT_SID).next();
         in_query
             .map(Iterator::collect)
-            .or_else(|| form.values(ACCOUNT_SID).next().map(<[u8]>::to_vec))
+            .or_else(|| form.values(ACCOUNT_SID).next().map(SmallVec::from_slice))
     }
 
     /// Whether it names this account, and no other anywhere.
