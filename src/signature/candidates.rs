@@ -64,7 +64,7 @@ pub(super) fn search(
 ) -> Option<Candidate> {
     let mut search = Search { origin, handshake: message.is_handshake(), keys, hashed: 0, test };
     if search.handshake {
-        return search.over_websocket(message);
+        return search.over_websocket(message).or_else(|| search.respelled(message, b""));
     }
     let mut tail = Tail::new();
     form.sort_into(&mut tail, Order::Bytes);
@@ -194,7 +194,16 @@ mod tests {
                 "wss://h:443/r/a1b2",
             ]
         );
-        assert_eq!(candidates(Shape::Handshake, "/", "").len(), 4);
+        assert_eq!(candidates(Shape::Handshake, "/r", "").len(), 4);
+    }
+
+    #[test]
+    fn a_handshakes_query_is_respelled_like_any_other_when_all_else_has_failed() {
+        let seen = candidates(Shape::Handshake, "/r?n=O%27Neil", "");
+        let (first, last) = seen.split_at(8);
+        assert!(first.contains(&"wss://h:443/r/nO'Neil".into()), "{first:?}");
+        assert!(last.contains(&"wss://h/r?n=O'Neil".into()), "{last:?}");
+        assert!(last.iter().all(|url| url.contains("/r?n=O")), "{last:?}");
     }
 
     #[test]
