@@ -7,6 +7,7 @@
 mod bodies;
 mod framing;
 mod hosts;
+mod http2;
 mod limits;
 mod oracle;
 mod paths;

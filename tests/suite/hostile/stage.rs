@@ -15,9 +15,9 @@ use crate::support::{
     upstream::{Recorded, Upstream},
 };
 
-/// What carries HTTP/1.1.
+/// What carries HTTP.
 #[derive(Clone, Copy, Debug)]
-enum Transport {
+pub(super) enum Transport {
     Plain,
     Tls,
 }
@@ -38,9 +38,9 @@ access = \"public\"
 ";
 
 /// What is not good HTTP is told so with one of these.
-const MALFORMED: [u16; 7] = [400, 408, 413, 414, 431, 501, 505];
+pub(super) const MALFORMED: [u16; 7] = [400, 408, 413, 414, 431, 501, 505];
 
-struct Stage {
+pub(super) struct Stage {
     gate: Gate,
     upstream: Upstream,
     /// Puts TLS around what the cases send.
@@ -53,7 +53,7 @@ struct Stage {
 pub(super) fn play(class: &str, config: &str, cases: &[Case]) {
     let mut wrong = Vec::new();
     for transport in [Transport::Plain, Transport::Tls] {
-        let stage = Stage::open(transport, config);
+        let stage = Stage::open(transport, "http/1.1", config);
         for case in cases {
             if let Err(what) = stage.play(case) {
                 wrong.push(format!("{transport:?}, {class}: {}: {what}", case.name));
@@ -65,7 +65,7 @@ pub(super) fn play(class: &str, config: &str, cases: &[Case]) {
 }
 
 impl Stage {
-    fn open(transport: Transport, config: &str) -> Self {
+    pub(super) fn open(transport: Transport, protocol: &str, config: &str) -> Self {
         let upstream = Upstream::start();
         let (gate, relay) = match transport {
             Transport::Plain => (Gate::with(&upstream, config), None),
@@ -74,7 +74,7 @@ impl Stage {
                 authority.issue(HOST, 2099).write(&folder, "gate");
                 let secured = format!("{config}\n[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n");
                 let gate = Gate::start_in(folder, &guarded(&upstream, &secured), &[]);
-                let client = authority.client(None, &["http/1.1"]);
+                let client = authority.client(None, &[protocol]);
                 let relay = Relay::to_tls(client, gate.address());
                 (gate, Some(relay))
             }
@@ -82,7 +82,7 @@ impl Stage {
         Self { gate, upstream, relay, next: AtomicUsize::new(0), seen: AtomicUsize::new(0) }
     }
 
-    fn connect(&self) -> Client {
+    pub(super) fn connect(&self) -> Client {
         self.relay.as_ref().map_or_else(|| self.gate.connect(), |r| Client::connect(r.address))
     }
 
@@ -168,8 +168,7 @@ impl Stage {
 
     /// A good request has to be answered. Each is another one, so that they can be told apart.
     fn good(&self, client: &mut Client) -> Result<usize, String> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        client.send(&Message::form(&format!("/voice?good={number}"), "a=1").signed().bytes());
+        client.send(&self.next_good().bytes());
         match client.try_response() {
             Ok(response) if response.status == 200 => Ok(1),
             Ok(response) => Err(format!("the next good request got {}", response.status)),
@@ -177,9 +176,20 @@ impl Stage {
         }
     }
 
+    /// A request like no other, signed.
+    pub(super) fn next_good(&self) -> Message {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Message::form(&format!("/voice?good={number}"), "a=1").signed()
+    }
+
+    /// What the app has seen.
+    pub(super) fn app(&self) -> &Upstream {
+        &self.upstream
+    }
+
     /// Exactly so many more requests, every one proven by a signer that is not the gate's, and not
     /// a byte besides.
-    fn app_saw(&self, count: usize) -> Result<(), String> {
+    pub(super) fn app_saw(&self, count: usize) -> Result<(), String> {
         let requests = self.upstream.requests();
         let before = self.seen.swap(requests.len(), Ordering::Relaxed);
         let new = &requests[before..];

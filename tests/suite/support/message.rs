@@ -11,9 +11,9 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// A request in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
-    method: String,
+    pub(crate) method: String,
     pub(crate) target: String,
-    host: String,
+    pub(crate) host: String,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
 }

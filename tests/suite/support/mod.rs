@@ -1,6 +1,7 @@
 //! What every test needs: a signer, an app that records, a gate, a client.
 
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod gate;
 pub(crate) mod http2;
 pub(crate) mod message;
