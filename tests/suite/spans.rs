@@ -7,6 +7,7 @@ use crate::support::{
     gate::{Folder, Gate, guarded},
     latin1,
     message::Message,
+    tls::{Authority, Relay},
     upstream::{Answer, Recorded, Upstream},
 };
 
@@ -141,6 +142,30 @@ fn a_collector_that_is_away_costs_its_spans_and_nothing_else() {
     while gate.figure("gatekeeper_spans_dropped_total") != Some(1.0) {
         assert!(Instant::now() < deadline, "the span is not counted");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// SSL_CERT_FILE names the roots that are this system's.
+#[test]
+fn over_tls_a_collector_must_be_trusted() {
+    let authority = Authority::new();
+    let pair = authority.issue("localhost", 2099);
+    let (app, collector) = (Upstream::start(), collector());
+    let relay = Relay::from_tls(authority.server(&pair, false, &["http/1.1"]), collector.address());
+    let url = format!("https://localhost:{}", relay.address.port());
+    let stranger = Authority::new();
+    for (roots, headers) in [(stranger.ca(), "x-who=stranger"), (authority.ca(), "x-who=trusted")] {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
+            ("OTEL_EXPORTER_OTLP_HEADERS", headers),
+            ("SSL_CERT_FILE", roots.to_str().unwrap()),
+        ];
+        let gate = Gate::start_in(Folder::new(), &guarded(&app, ""), &variables);
+        assert_eq!(gate.answer(&Message::form("/a", "b=c").signed()).status, 200);
+        match headers {
+            "x-who=stranger" => drop(gate.said("spans cannot be sent", 0)),
+            _ => assert_eq!(collector.wait_for(1)[0].values("x-who"), ["trusted"]),
+        }
     }
 }
 
