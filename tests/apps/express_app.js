@@ -34,6 +34,12 @@ app.post("/events", twilio.webhook({ protocol: "https" }), (request, response) =
 app.all("/trusting", twilio.webhook(), say("Ahoy from behind a proxy"));
 // Host was rewritten on the way.
 app.all("/named", twilio.webhook({ protocol: "https", host: process.env.PUBLIC_HOST }), say("Ahoy by name"));
+// Scheme and host as a proxy in front tells them.
+app.all(
+  "/told",
+  (request, response, next) => twilio.webhook({ host: request.hostname })(request, response, next),
+  say("Ahoy by the name of the day"),
+);
 // A prefix of the path was stripped on the way.
 app.all(
   "/prefixed",

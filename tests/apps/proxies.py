@@ -3,7 +3,7 @@
 import shutil
 
 import trustme
-from running import BIN, HOST, Process, accepts, free_port
+from running import BIN, EVERY_HOST, HOST, Process, accepts, free_port
 
 # What each adds, in the words of its own documentation.
 FORWARDED = {
@@ -25,17 +25,22 @@ FORWARDED = {
 }
 
 
+# A tunnel whose name is another one every day: it tells the one that it was asked by.
+TUNNEL = "tunnel"
+
+
 class Proxy(Process):
     """One of them, before this port. `host` replaces Host; `strip` takes /prefix off the path."""
 
     def __init__(self, folder, upstream, manner, host=None, strip=False):
         self.port = free_port()
         self.authority = trustme.CA()
-        certificate = self.authority.issue_cert(HOST)
+        certificate = self.authority.issue_cert(HOST, EVERY_HOST)
         self.folder = folder
         self.pem = folder / "certificate.pem"
         certificate.private_key_and_cert_chain_pem.write_to_path(self.pem)
-        headers = {"Host": host or HOST, **FORWARDED[manner]}
+        headers = self.told if manner == TUNNEL else {"Host": HOST, **FORWARDED[manner]}
+        headers = {**headers, **({"Host": host} if host else {})}
         file = folder / self.file
         file.write_text(self.configuration(upstream, headers, strip))
         super().__init__(*self.command(file), XDG_DATA_HOME=folder, XDG_CONFIG_HOME=folder)
@@ -44,6 +49,7 @@ class Proxy(Process):
 
 class Caddy(Proxy):
     file = "Caddyfile"
+    told = {}  # X-Forwarded-Host and -Proto are its own custom
 
     @staticmethod
     def missing():
@@ -60,7 +66,7 @@ class Caddy(Proxy):
     auto_https off
     persist_config off
 }}
-https://{HOST}:{self.port} {{
+https://:{self.port} {{
     bind 127.0.0.1
     tls {self.pem} {self.pem}
     {"uri strip_prefix /prefix" if strip else ""}
@@ -72,6 +78,7 @@ https://{HOST}:{self.port} {{
 
 class Nginx(Proxy):
     file = "nginx.conf"
+    told = {"Host": "$http_host", "X-Forwarded-Host": "$http_host", "X-Forwarded-Proto": "$scheme"}
 
     @staticmethod
     def missing():
@@ -118,6 +125,7 @@ http {{
 
 class Haproxy(Proxy):
     file = "haproxy.cfg"
+    told = {"X-Forwarded-Host": "%[req.hdr(host)]", "X-Forwarded-Proto": "https"}
 
     @staticmethod
     def missing():

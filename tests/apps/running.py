@@ -16,6 +16,7 @@ CACHE = HERE / ".cache"
 BIN = CACHE / "python" / "bin"
 TOKEN = "7d3c9f1e5a2b48060c1d9e8f7a6b5c40"
 HOST = "abcd-1234.ngrok.app"
+EVERY_HOST = "*.ngrok.app"
 PATIENCE = 20
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 
@@ -119,6 +120,12 @@ def guarded(port, more="", public_url=f"https://{HOST}"):
     return f'public_url = "{public_url}"\nupstream = "http://127.0.0.1:{port}"\nauth_tokens = ["{TOKEN}"]\n{more}\n'
 
 
+def tunnelled(port):
+    """No public_url: a proxy on this machine tells it, for these names."""
+    trust = f'[trust]\nproxies = ["127.0.0.1/32"]\nhosts = ["{EVERY_HOST}"]\n'
+    return f'upstream = "http://127.0.0.1:{port}"\nauth_tokens = ["{TOKEN}"]\n{trust}'
+
+
 class Answer:
     def __init__(self, response):
         self.status = response.status
@@ -132,12 +139,13 @@ class Answer:
 class Connection(http.client.HTTPConnection):
     """A connection to a port of this machine; what is asked for is another host's."""
 
-    def __init__(self, port, authority=None):
+    def __init__(self, port, authority=None, source=None):
         super().__init__(HOST, port, timeout=PATIENCE)
         self.authority = authority
+        self.source = source and (source, 0)
 
     def connect(self):
-        self.sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        self.sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE, self.source)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.authority:
             self.sock = trusting(self.authority).wrap_socket(self.sock, server_hostname=HOST)

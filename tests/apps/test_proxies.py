@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 import websockets
-from proxies import FORWARDED, Caddy, Haproxy, Nginx
-from running import HOST, Connection, Gate, guarded, trusting
+from proxies import FORWARDED, TUNNEL, Caddy, Haproxy, Nginx
+from running import EVERY_HOST, HOST, Connection, Gate, guarded, trusting, tunnelled
 from signing import by_node, by_python, form, get, handshake, hashed
 
 OTHER_TOKEN = "00000000000000000000000000000000"
@@ -22,7 +22,8 @@ def chain(express, tmp_path):
     def start(kind, manner, more="", public_url=f"https://{HOST}", **how):
         if reason := kind.missing():
             pytest.fail(reason)
-        gate = Gate(tmp_path, guarded(express.port, more, public_url))
+        config = tunnelled(express.port) if manner == TUNNEL else guarded(express.port, more, public_url)
+        gate = Gate(tmp_path, config)
         started.append(gate)
         proxy = kind(tmp_path, gate.port, manner, **how)
         started.append(proxy)
@@ -97,6 +98,62 @@ def test_a_host_that_is_rewritten_to_a_name_not_listed_is_refused(chain, express
     assert form("/named").to(Connection(proxy.port, proxy.authority)).status == 403
     assert gate.reasons(1) == ["unknown_host"]
     assert express.seen() == before
+
+
+def named(day):
+    return EVERY_HOST.replace("*", day)
+
+
+class Tunnelled(Connection):
+    """Asks by another name than HOST."""
+
+    def __init__(self, name, *more, **how):
+        super().__init__(*more, **how)
+        self.name = name
+
+    def request(self, method, target, body, headers):
+        super().request(method, target, body, {**headers, "Host": self.name})
+
+
+@PROXIES
+@pytest.mark.parametrize("host", [None, "localhost:8080"])
+def test_a_tunnel_tells_the_name_of_the_day(chain, express, kind, host):
+    gate, proxy = chain(kind, TUNNEL, host=host)
+    monday, tuesday = (Tunnelled(named(day), proxy.port, proxy.authority) for day in ("monday", "tuesday"))
+    for connection in (monday, tuesday):
+        origin = f"https://{connection.name}"
+        for webhook in (form("/told", origin=origin), form("/told" + QUERY, origin=origin), get("/told" + QUERY, origin=origin)):
+            answer = webhook.to(connection)
+            assert answer.status == 200 and "Ahoy" in answer.text, (webhook.url, answer, gate.said(), proxy.said())
+    before = express.seen()
+    of_monday = get("/told", origin=f"https://{monday.name}")
+    assert of_monday.to(tuesday).status == 403, "another day's"
+    assert get("/told", origin=f"http://{monday.name}").to(monday).status == 403, "http is not what was told"
+    assert of_monday.to(monday, None).status == 418
+    # A name that is not listed, however good the signature.
+    for name in ("evil.example", "ngrok.app", "monday.ngrok.app.evil.example"):
+        stranger = Tunnelled(name, proxy.port, proxy.authority)
+        assert get("/told", origin=f"https://{name}").to(stranger).status == 403, name
+    # What the sender says itself is replaced by what the proxy says.
+    told = {"X-Forwarded-Host": monday.name, "X-Forwarded-Proto": "https", **of_monday.headers()}
+    stranger = Tunnelled("evil.example", proxy.port, proxy.authority)
+    assert stranger.ask("GET", "/told", None, told).status == 403
+    assert express.seen() == before
+    refused = sorted(reason for reason in gate.reasons(13) if reason)
+    assert refused == ["missing_signature"] + ["signature_mismatch"] * 2 + ["unknown_host"] * 4
+    judge_handshakes(proxy)
+
+
+def test_who_is_no_listed_proxy_is_not_believed(express, tmp_path):
+    webhook = get("/told", origin=f"https://{HOST}")
+    told = {"X-Forwarded-Host": HOST, "X-Forwarded-Proto": "https", **webhook.headers()}
+    with Gate(tmp_path, tunnelled(express.port)) as gate:
+        before = express.seen()
+        assert Connection(gate.port, source="127.0.0.2").ask("GET", "/told", None, told).status == 403
+        assert express.seen() == before
+        assert gate.reasons(1) == ["unknown_host"]
+        assert gate.logged("request")[0]["peer"] == "127.0.0.2"
+        assert Connection(gate.port, source="127.0.0.1").ask("GET", "/told", None, told).status == 200
 
 
 class Prefixed(Connection):
