@@ -11,6 +11,8 @@ exchange costs: start and end cancel out. Counts repeat to a tenth of a percent 
     exchange.py --record         writes exchange.json
     exchange.py --profile DIR    leaves callgrind's files there, 1,000 exchanges each
 
+The same for one judgement alone (verify.rs): the signature room with nothing around it.
+
 Callgrind knows no SHA instructions, so every verifying row carries software HMAC (about 15,000 for
 each MAC of the voice webhook). The log goes to a file, as users run it. Needs Debian's valgrind and
 strace; for --beside nginx-light and haproxy as well.
@@ -18,7 +20,9 @@ strace; for --beside nginx-light and haproxy as well.
 
 import argparse
 import json
+import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -26,6 +30,7 @@ from pathlib import Path
 import rig
 
 KINDS = {"signed": rig.signed, "forged": rig.forged, "unsigned": rig.unsigned}
+JUDGEMENTS = ("signed", "forged")
 FEW, MANY = 100, 500
 BASELINE = rig.ROOT / "benches/exchange.json"
 TOLERANCE = 0.03
@@ -54,12 +59,18 @@ def serve(directory, command_of, webhook, count, wrapper):
         raise SystemExit(f"the upstream saw {upstream.count} requests where {due} were due")
 
 
+def callgrind(out):
+    return [rig.find("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet"]
+
+
 def instructions(directory, command_of, webhook, count, keep=None):
     out = keep or directory / "callgrind.out"
-    wrapper = [rig.find("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet"]
-    if keep:
-        wrapper += ["--dump-line=yes"]
+    wrapper = callgrind(out) + (["--dump-line=yes"] if keep else [])
     serve(directory, command_of, webhook, count, wrapper)
+    return counted_in(out)
+
+
+def counted_in(out):
     return int(re.search(r"^(?:summary|totals): (\d+)", Path(out).read_text(), re.M).group(1))
 
 
@@ -108,6 +119,26 @@ def count(command_of, webhook):
     return {"instructions": round(each), "system calls": {name: round(n, 2) for name, n in calls.items()}}
 
 
+def judge(program, case):
+    """The same of one judgement, which makes no call at all."""
+    with rig.workshop() as (directory, _):
+        out = directory / "callgrind.out"
+
+        def run(times):
+            subprocess.run([*callgrind(out), program, case, str(times)], check=True, cwd=directory)
+            return counted_in(out)
+
+        return {"instructions": round(per_exchange(run)), "system calls": {}}
+
+
+def built(example):
+    """As `cargo bench` builds, so that what it has built is used."""
+    build = ["cargo", "build", "--quiet", "--locked", "--profile", "bench", "--example", example]
+    subprocess.run(build, check=True, cwd=rig.ROOT)
+    target = os.environ.get("CARGO_TARGET_DIR", "target")
+    return rig.ROOT / target / "release/examples" / example
+
+
 def print_row(name, counted):
     calls = sorted(counted["system calls"].items(), key=lambda call: -call[1])
     listed = ", ".join(f"{each:g} {call}" for call, each in calls)
@@ -139,6 +170,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gate", type=Path, default=rig.ROOT / "target/release/gatekeeper")
     parser.add_argument("--floor", type=Path, default=rig.ROOT / "target/release/examples/floor")
+    parser.add_argument("--verify", type=Path, help="built where it is not named")
     parser.add_argument("--beside", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--record", action="store_true")
@@ -151,8 +183,13 @@ def main():
     for name, command_of, webhook in rows(options):
         counted[name] = count(command_of, webhook)
         print_row(name, counted[name])
+    program = options.verify or built("verify")
+    for case in JUDGEMENTS:
+        name = f"judgement, {case}"
+        counted[name] = judge(program, case)
+        print_row(name, counted[name])
     if options.record:
-        kinds = {kind: counted[kind] for kind in KINDS}
+        kinds = {name: each for name, each in counted.items() if name in KINDS or name.startswith("judgement")}
         BASELINE.write_text(json.dumps(kinds, indent=2) + "\n", encoding="utf-8")
     if options.check:
         recorded = json.loads(BASELINE.read_text(encoding="utf-8"))
