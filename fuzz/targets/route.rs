@@ -22,6 +22,9 @@ access = \"public\"
 static TABLE: LazyLock<Table> =
     LazyLock::new(|| config::parse(ROUTES, "routes", Path::new(".")).expect("it is correct").table);
 
+#[path = "../../tests/suite/support/lenient.rs"]
+mod lenient;
+
 fuzz_target!(|path: &[u8]| {
     if !path.iter().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(byte)) {
         return; // nothing else stands in a request line's path
@@ -33,51 +36,8 @@ fuzz_target!(|path: &[u8]| {
     if !route.is_public() || TABLE.is_ambiguous(path, route) {
         return;
     }
-    for read in [loosely(path), loosely(&loosely(path))] {
+    for read in [lenient::read(path), lenient::read(&lenient::read(path))] {
         let guarded = read == b"/voice" || read == b"/sms" || read.starts_with(b"/sms/");
         assert!(!guarded, "public, and read as {}", String::from_utf8_lossy(&read));
     }
 });
-
-/// As the most lenient app would read it: decoded, folded, cut at `;`, at what ends a path
-/// and at controls, dot segments and empty ones resolved.
-fn loosely(path: &[u8]) -> Vec<u8> {
-    let decoded = decoded(path);
-    let ended = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'?' | b'#');
-    let until_end = decoded.split(ended).next().unwrap_or_default();
-    let mut segments: Vec<Vec<u8>> = Vec::new();
-    for segment in until_end.split(|&byte| byte == b'/' || byte == b'\\') {
-        match segment.split(|&byte| byte == b';').next().unwrap_or_default() {
-            b"" | b"." => {}
-            b".." => {
-                segments.pop();
-            }
-            segment => segments.push(segment.to_ascii_lowercase()),
-        }
-    }
-    let mut read = Vec::new();
-    for segment in segments {
-        read.push(b'/');
-        read.extend(segment);
-    }
-    read
-}
-
-fn decoded(path: &[u8]) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| byte.and_then(|&byte| char::from(byte).to_digit(16));
-    let mut bytes = Vec::new();
-    let mut at = 0;
-    while at < path.len() {
-        match (path[at], digit(path.get(at + 1)), digit(path.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap());
-                at += 3;
-            }
-            (byte, ..) => {
-                bytes.push(byte);
-                at += 1;
-            }
-        }
-    }
-    bytes
-}

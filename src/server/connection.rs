@@ -84,7 +84,7 @@ async fn secure(
 }
 
 /// Idles and speaks in turn.
-async fn converse<S: Stream>(worker: &Arc<Worker>, mut stream: S, peer: Option<IpAddr>) {
+pub(super) async fn converse<S: Stream>(worker: &Arc<Worker>, mut stream: S, peer: Option<IpAddr>) {
     let mut patience = worker.shared.live.load().limits.head_timeout; // who connects has something to say
     while let Some(first) = park(worker, &mut stream, patience).await {
         patience = worker.shared.live.load().limits.idle_timeout;

@@ -34,6 +34,7 @@ use listener::Listening;
 use room::Room;
 use steward::{AtWork, Steward};
 use stop::Stop;
+pub use worker::Worker;
 
 /// What every exchange reads once and holds to its end.
 #[derive(Debug)]
@@ -77,9 +78,11 @@ pub struct Server {
 }
 
 impl Shared {
-    fn new(config: Config, metrics: Metrics, outlets: Outlets) -> Self {
+    fn new(config: Config, outlets: Outlets) -> io::Result<Self> {
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("GATEKEEPER_COMMIT"))
+            .map_err(io::Error::other)?;
         reload::note_load(&metrics, &config);
-        Self {
+        Ok(Self {
             live: ArcSwap::from_pointee(Snapshot::new(config, &metrics)),
             observer: Observer::new(metrics, outlets),
             room: Arc::default(),
@@ -87,7 +90,7 @@ impl Shared {
             load: Arc::default(),
             seen: Seen::default(),
             stop: Stop::new(),
-        }
+        })
     }
 
     /// The text that Prometheus reads.
@@ -122,12 +125,10 @@ impl Snapshot {
 pub fn start(config: Config, sources: Option<Sources>, outlets: Outlets) -> io::Result<Server> {
     let listening = Listening::open(&config.listen)?;
     let addresses = listening.addresses()?;
-    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("GATEKEEPER_COMMIT"))
-        .map_err(io::Error::other)?;
     let steward = Steward::new(&config, sources)?;
     let admin = steward.address.clone();
     let wanted = config.listen.iter().chain(&config.admin).cloned().collect();
-    let shared = Arc::new(Shared::new(config, metrics, outlets));
+    let shared = Arc::new(Shared::new(config, outlets)?);
     let count = thread::available_parallelism().map_or(1, usize::from);
     let mut workers = Vec::with_capacity(count);
     for number in 0..count {

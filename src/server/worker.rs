@@ -3,6 +3,7 @@
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -13,15 +14,18 @@ use super::{
     reply,
     room::{Full, Place},
 };
+use crate::config::Config;
 use crate::forward::Forwarder;
+use crate::observe::Outlets;
 
 /// How long to rest when descriptors run out: some connection will end meanwhile.
 const REST: Duration = Duration::from_millis(50);
 /// How long a listener that closes waits for one more connection of those that queue already.
 const LAST: Duration = Duration::from_millis(5);
 
-/// What each connection of a worker is given.
-pub(super) struct Worker {
+/// One worker: what each of its connections is given.
+#[derive(Debug)]
+pub struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) forwarder: Forwarder,
     /// Dropped with the last connection: then the worker may end.
@@ -59,6 +63,24 @@ async fn serve(listening: Listening, shared: &Arc<Shared>) -> io::Result<()> {
 }
 
 impl Worker {
+    /// One without listeners, on the runtime that this is called on: it serves what it is handed.
+    ///
+    /// # Errors
+    /// When its metrics cannot be made.
+    pub fn alone(config: Config) -> io::Result<Arc<Self>> {
+        let shared = Arc::new(Shared::new(config, Outlets::default())?);
+        let forwarder = Forwarder::new(Arc::clone(&shared.load));
+        Ok(Arc::new(Self { shared, forwarder, _alive: mpsc::channel(1).0 }))
+    }
+
+    /// Speaks HTTP over a stream, to its end, as over an accepted connection without TLS.
+    pub async fn serve<S>(self: &Arc<Self>, stream: S, peer: Option<IpAddr>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        connection::converse(self, stream, peer).await;
+    }
+
     async fn accept(self: Arc<Self>, acceptor: Acceptor) {
         loop {
             tokio::select! {
@@ -103,5 +125,44 @@ impl Worker {
         if let Some(until) = until {
             tokio::spawn(timeout_at(until, connection::say_last(socket, reply::NO_ROOM)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const UNSIGNED: &[u8] = b"GET /voice HTTP/1.1\r\nHost: hooks.example.com\r\n\r\n";
+
+    /// So many unsigned requests at once, over a connection of their own.
+    async fn ask(worker: &Arc<Worker>, count: usize) -> DuplexStream {
+        let (mut ours, theirs) = duplex(64 * 1024);
+        ours.write_all(&UNSIGNED.repeat(count)).await.unwrap();
+        let worker = Arc::clone(worker);
+        tokio::spawn(async move { worker.serve(theirs, None).await });
+        ours
+    }
+
+    async fn answers(stream: &mut DuplexStream) -> usize {
+        let mut said = vec![0; 64 * 1024];
+        let length = stream.read(&mut said).await.unwrap();
+        said[..length].windows(12).filter(|window| window == b"HTTP/1.1 418").count()
+    }
+
+    #[tokio::test]
+    async fn who_asks_much_at_once_does_not_keep_others_waiting() {
+        let text = "public_url = \"https://hooks.example.com\"\n\
+            upstream = \"http://127.0.0.1:1\"\nauth_tokens = [\"7d3c9f1e5a2b48060c1d9e8f7a6b5c40\"]";
+        let config = crate::config::parse(text, "worker", Path::new(".")).unwrap();
+        let worker = Worker::alone(config).unwrap();
+        let mut greedy = ask(&worker, 16).await;
+        let mut modest = ask(&worker, 1).await;
+        assert_eq!(answers(&mut modest).await, 1);
+        let before = answers(&mut greedy).await;
+        assert!((1..=3).contains(&before), "{before} answers before another's only one");
     }
 }

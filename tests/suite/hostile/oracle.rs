@@ -2,7 +2,7 @@
 //! signer, with no code of the gate.
 
 use crate::support::{
-    ORIGIN, TOKEN,
+    ORIGIN, TOKEN, lenient,
     message::FORM,
     signer::{self, Mac},
     upstream::Recorded,
@@ -30,7 +30,7 @@ pub(super) fn objection(request: &Recorded) -> Option<String> {
         name.contains('_') || HOP_BY_HOP.iter().any(|own| own.eq_ignore_ascii_case(name))
     });
     let lengths = request.values("Content-Length");
-    let handshake = request.values("Upgrade") == ["websocket"];
+    let handshake = is_handshake(request);
     if !proven {
         Some(format!("{line:?}, which nobody signed"))
     } else if let Some(name) = smuggled {
@@ -52,16 +52,19 @@ fn target(request: &Recorded) -> String {
 fn is_public(request: &Recorded) -> bool {
     let target = target(request);
     let path = target.split('?').next().unwrap_or_default();
-    let plain =
-        |character: char| character.is_ascii_alphanumeric() || "/-._~%C3B6".contains(character);
-    let odd = ["//", "/./", "/../", "%2", "%5", "%00"].iter().any(|odd| path.contains(odd));
-    path.starts_with("/status/") && path.chars().all(plain) && !odd && !path.ends_with("/..")
+    let below = |read: &[u8]| read == b"/status" || read.starts_with(b"/status/");
+    let once = lenient::read(path.as_bytes());
+    path.starts_with("/status/") && below(&once) && below(&lenient::read(&once))
+}
+
+fn is_handshake(request: &Recorded) -> bool {
+    matches!(&request.values("Upgrade")[..], [only] if only.eq_ignore_ascii_case("websocket"))
 }
 
 fn is_signed(request: &Recorded) -> bool {
     let [signature] = &request.values("X-Twilio-Signature")[..] else { return false };
     let target = target(request);
-    let handshake = request.values("Upgrade") == ["websocket"];
+    let handshake = is_handshake(request);
     let origin = if handshake { ORIGIN.replacen("http", "ws", 1) } else { ORIGIN.to_owned() };
     let post = request.line().starts_with("POST ");
     let is_form = post

@@ -23,8 +23,8 @@ fn functions(folder: &Path, found: &mut Vec<(String, String)>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let file = path.file_stem().unwrap().to_string_lossy().into_owned();
             for line in fs::read_to_string(&path).unwrap().lines() {
-                let name =
-                    line.trim_start().strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+                let line = line.trim_start().trim_start_matches("async ");
+                let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
                 found.extend(name.map(|name| (file.clone(), name.to_owned())));
             }
         }

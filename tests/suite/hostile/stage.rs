@@ -42,10 +42,11 @@ pub(super) const MALFORMED: [u16; 7] = [400, 408, 413, 414, 431, 501, 505];
 
 pub(super) struct Stage {
     gate: Gate,
-    upstream: Upstream,
+    pub(super) upstream: Upstream,
     /// Puts TLS around what the cases send.
     relay: Option<Relay>,
     next: AtomicUsize,
+    /// Bytes of all the requests that the app has seen.
     seen: AtomicUsize,
 }
 
@@ -182,17 +183,10 @@ impl Stage {
         Message::form(&format!("/voice?good={number}"), "a=1").signed()
     }
 
-    /// What the app has seen.
-    pub(super) fn app(&self) -> &Upstream {
-        &self.upstream
-    }
-
     /// Exactly so many more requests, every one proven by a signer that is not the gate's, and not
     /// a byte besides.
     pub(super) fn app_saw(&self, count: usize) -> Result<(), String> {
-        let requests = self.upstream.requests();
-        let before = self.seen.swap(requests.len(), Ordering::Relaxed);
-        let new = &requests[before..];
+        let new = self.upstream.taken();
         if let Some(what) = new.iter().find_map(oracle::objection) {
             return Err(format!("the app was told {what}"));
         }
@@ -200,12 +194,11 @@ impl Stage {
             let lines: Vec<_> = new.iter().map(Recorded::line).collect();
             return Err(format!("the app saw {lines:?} where {count} were admitted"));
         }
-        let whole: usize = requests.iter().map(|one| one.head.len() + one.body.len()).sum();
-        let bytes = self.upstream.bytes();
-        if bytes == whole {
-            Ok(())
-        } else {
-            Err(format!("{} stray bytes to the app", bytes - whole))
+        let whole: usize = new.iter().map(|one| one.head.len() + one.body.len()).sum();
+        let whole = self.seen.fetch_add(whole, Ordering::Relaxed) + whole;
+        match self.upstream.bytes() {
+            bytes if bytes == whole => Ok(()),
+            bytes => Err(format!("{} stray bytes to the app", bytes - whole)),
         }
     }
 }

@@ -174,6 +174,11 @@ impl Upstream {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// What has arrived since this was asked last; it is kept no longer.
+    pub(crate) fn taken(&self) -> Vec<Recorded> {
+        std::mem::take(&mut self.shared.requests.lock().unwrap())
+    }
+
     /// The only request that arrived.
     pub(crate) fn only(&self) -> Recorded {
         let mut requests = self.requests();

@@ -1,0 +1,79 @@
+//! Whatever comes over a connection, the app is told only what is public or was signed.
+#![no_main]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use gatekeeper::{config, server::Worker};
+use libfuzzer_sys::fuzz_target;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, duplex, split},
+    runtime::Runtime,
+    time::timeout,
+};
+
+#[path = "../../tests/suite/hostile/oracle.rs"]
+mod oracle;
+
+#[allow(dead_code, reason = "the tests' support serves all tests")]
+mod support;
+
+/// A gate without listeners, and its app.
+struct House {
+    runtime: Runtime,
+    worker: Arc<Worker>,
+    app: support::upstream::Upstream,
+}
+
+thread_local! {
+    static HOUSE: House = House::build();
+}
+
+impl House {
+    fn build() -> Self {
+        let app = support::upstream::Upstream::start();
+        let routes = format!(
+            "public_url = \"{}\"\nupstream = \"{}\"\nauth_tokens = [\"{}\"]\nhttp2_cleartext = true\n\
+             [[route]]\npath = \"/voice\"\n[[route]]\npath = \"/sms/*\"\n\
+             [[route]]\npath = \"/status/*\"\naccess = \"public\"\n",
+            support::ORIGIN,
+            app.url(),
+            support::TOKEN
+        );
+        let config = config::parse(&routes, "house", Path::new(".")).expect("it is correct");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let worker = {
+            let _within = runtime.enter();
+            Worker::alone(config).expect("it needs nothing but a runtime")
+        };
+        Self { runtime, worker, app }
+    }
+
+    /// Sends these bytes, half-closes, and hears the gate out.
+    fn hear(&self, sent: &[u8]) -> Vec<u8> {
+        let (ours, theirs) = duplex(64 * 1024);
+        let mut heard = Vec::new();
+        self.runtime.block_on(async {
+            let (mut reader, mut writer) = split(ours);
+            let speak = async {
+                let _closed = writer.write_all(sent).await;
+                let _closed = writer.shutdown().await;
+            };
+            let listen = reader.read_to_end(&mut heard);
+            let all = async { tokio::join!(self.worker.serve(theirs, None), speak, listen) };
+            timeout(Duration::from_secs(8), all).await.expect("the connection ends");
+        });
+        heard
+    }
+}
+
+fuzz_target!(|sent: &[u8]| {
+    HOUSE.with(|house| {
+        let heard = house.hear(sent);
+        assert!(heard.is_empty() || heard.starts_with(b"HTTP/1.") || sent.starts_with(b"PRI "));
+        for request in house.app.taken() {
+            if let Some(what) = oracle::objection(&request) {
+                panic!("the app was told {what}");
+            }
+        }
+    });
+});
