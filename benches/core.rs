@@ -13,6 +13,7 @@ use gatekeeper::signature::{
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
 const TOKEN: &[u8] = b"0123456789abcdef0123456789abcdef";
 const URL: &str = "https://hooks.example.com";
@@ -134,5 +135,44 @@ fn growth_of_keys(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, core, growth, growth_of_keys);
+/// The dearest forged requests that the limits let through: the table in SECURITY.md.
+fn worst(criterion: &mut Criterion) {
+    const MOST: usize = 256 * 1024; // max_body_bytes as it is by default
+    let forged = Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").unwrap();
+    let origin = Origin::parse(URL).unwrap();
+    let repeated = |piece: &str| piece.repeat(MOST.div_ceil(piece.len())).into_bytes();
+    let names: String =
+        (0..MOST / 7).map(|at| format!("{:05x}=&", at.wrapping_mul(40_503) % 0xf_ffff)).collect();
+    let quotes = format!("/voice?{}", "a=%27'+%20%40%3A&".repeat(470));
+    let hashed = |body: &[u8]| {
+        let digest = Sha256::digest(body);
+        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{quotes}bodySHA256={hash}")
+    };
+    // Two names whose order depends on how they are encoded.
+    let text = [&repeated("x"), &b"&%F0%9F%98%80=1&%EF%BD%9E=2"[..]].concat();
+    let cases = [
+        ("a voice webhook", "/voice".to_owned(), VOICE.to_vec()),
+        ("a query of 8 KB", quotes.clone(), VOICE.to_vec()),
+        ("a value of 256 KiB", "/voice".to_owned(), repeated("x")),
+        ("256 KiB of separators", "/voice".to_owned(), repeated("&=")),
+        ("256 KiB of names", "/voice".to_owned(), names.into_bytes()),
+        ("all at once", hashed(&text), text),
+    ];
+    for keys in [1, 16] {
+        let keyring = Keyring::new((0..keys).map(|_| key()).collect(), None);
+        let mut group = criterion.benchmark_group(format!("worst cases, {keys} keys"));
+        for (name, target, body) in &cases {
+            let judge = || {
+                let message = Message::bind(Shape::Form, target.as_bytes(), body).unwrap();
+                verify(&message, &origin, &keyring, Selector::AuthToken, &forged).is_ok()
+            };
+            assert!(!judge());
+            group.sample_size(10).bench_function(*name, |bencher| bencher.iter(judge));
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, core, growth, growth_of_keys, worst);
 criterion_main!(benches);
