@@ -85,7 +85,7 @@ impl Shared {
         Ok(Self {
             live: ArcSwap::from_pointee(Snapshot::new(config, &metrics)),
             observer: Observer::new(metrics, outlets),
-            room: Arc::default(),
+            room: Arc::new(Room::within(descriptors())),
             buffers: Arc::default(),
             load: Arc::default(),
             seen: Seen::default(),
@@ -115,6 +115,12 @@ impl Snapshot {
     fn counters(&self, route: &Route) -> Option<Arc<RouteCounters>> {
         self.counters.get(route.number).cloned()
     }
+}
+
+/// How many files the system lets this process open.
+fn descriptors() -> usize {
+    let limit = rlimit::Resource::NOFILE.get_soft();
+    limit.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Opens the listeners and starts the workers. What is loaded anew comes from `sources`, if there

@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 use crate::routes::Limits;
 
 /// The connections that are there, one account for the whole gate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Room {
+    /// As many as there are descriptors for, whatever the configuration allows.
+    most: usize,
     all: AtomicUsize,
     by_peer: Mutex<HashMap<IpAddr, usize>>,
     parked: AtomicUsize,
@@ -46,7 +48,24 @@ impl Full {
     }
 }
 
+/// Descriptors that are kept for connections to apps and for files: this many, or half of all.
+const KEPT_BACK: usize = 2048;
+/// What the gate itself has open.
+const OWN: usize = 16;
+
 impl Room {
+    /// Where the system allows so many open files.
+    pub(super) fn within(descriptors: usize) -> Self {
+        let kept_back = KEPT_BACK.min((descriptors / 2).saturating_add(OWN));
+        Self {
+            most: descriptors.saturating_sub(kept_back),
+            all: AtomicUsize::default(),
+            by_peer: Mutex::default(),
+            parked: AtomicUsize::default(),
+            wanted: Notify::default(),
+        }
+    }
+
     /// A place for a new connection. Where all are taken, one that is idle has to leave.
     pub(super) fn enter(
         self: &Arc<Self>,
@@ -64,7 +83,7 @@ impl Room {
         if of_peer > limits.max_connections_per_peer {
             return Err(Full::Peer);
         }
-        if before >= limits.max_connections && !self.make_room() {
+        if before >= limits.max_connections.min(self.most) && !self.make_room() {
             return Err(Full::All);
         }
         Ok(place)
@@ -139,7 +158,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_every_place() {
-        let room = Arc::new(Room::default());
+        let room = Arc::new(Room::within(1024));
         let enter = |peer: &str| room.enter(Some(peer.parse().unwrap()), &limits());
         let one = enter("2001:db8::1").unwrap();
         let _two = enter("2001:db8::2").unwrap();
@@ -153,7 +172,7 @@ mod tests {
 
     #[test]
     fn who_idles_leaves_for_who_comes() {
-        let room = Arc::new(Room::default());
+        let room = Arc::new(Room::within(1024));
         let _places: Vec<_> = (0..3).map(|_| room.enter(None, &limits()).unwrap()).collect();
         let mut parked = Box::pin(room.wanted());
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -162,5 +181,16 @@ mod tests {
         assert!(parked.as_mut().poll(&mut cx).is_ready());
         drop(parked);
         assert!(room.enter(None, &limits()).is_err());
+    }
+
+    #[test]
+    fn descriptors_are_kept_for_the_apps() {
+        assert_eq!(Room::within(64).most, 16);
+        assert_eq!(Room::within(1024).most, 496);
+        assert_eq!(Room::within(20_000).most, 17_952);
+        let room = Arc::new(Room::within(36));
+        let limits = Limits::default();
+        let _places = [room.enter(None, &limits).unwrap(), room.enter(None, &limits).unwrap()];
+        assert_eq!(room.enter(None, &limits).unwrap_err(), Full::All);
     }
 }

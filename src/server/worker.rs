@@ -5,6 +5,7 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
+    task::yield_now,
     time::{Instant, sleep, timeout, timeout_at},
 };
 
@@ -99,7 +100,7 @@ impl Worker {
 
     async fn received(self: &Arc<Self>, accepted: io::Result<(Socket, Option<IpAddr>)>) {
         match accepted {
-            Ok((socket, peer)) => match self.place(peer) {
+            Ok((socket, peer)) => match self.place_soon(peer).await {
                 Ok(place) => {
                     tokio::spawn(connection::serve(Arc::clone(self), socket, peer, place));
                 }
@@ -110,6 +111,18 @@ impl Worker {
                 self.shared.room.make_room();
                 sleep(REST).await;
             }
+        }
+    }
+
+    /// Those that came just before may have nothing to say: they idle, and can leave, only once
+    /// they have had a turn.
+    async fn place_soon(&self, peer: Option<IpAddr>) -> Result<Place, Full> {
+        match self.place(peer) {
+            Err(Full::All) => {
+                yield_now().await;
+                self.place(peer)
+            }
+            place => place,
         }
     }
 
