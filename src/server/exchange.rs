@@ -29,7 +29,7 @@ pub(super) struct Exchange {
     transport: Transport,
     /// What became of a WebSocket handshake, for the connection to go on with.
     tunnel: Mutex<Option<Tunnel>>,
-    /// How many are under way, and since when there is none.
+    /// How many are under way, and when one of them last moved.
     pace: Arc<Mutex<Pace>>,
 }
 
@@ -180,6 +180,21 @@ impl Exchange {
         let pace = lock(&self.pace);
         if pace.open == 0 { pace.since.elapsed() } else { Duration::ZERO }
     }
+
+    /// For how long something has been under way and nothing has moved.
+    pub(super) fn stalled_for(&self) -> Duration {
+        let pace = lock(&self.pace);
+        if pace.open > 0 { pace.since.elapsed() } else { Duration::ZERO }
+    }
+}
+
+impl Telling {
+    /// A piece of the answer is on its way. HTTP/1.1 has a closer look at that: its socket's.
+    pub(super) fn moved(&self) {
+        if self.record.is_none() {
+            lock(&self.pace).since = Instant::now();
+        }
+    }
 }
 
 /// A panic elsewhere cannot leave a half-changed state behind.
@@ -190,6 +205,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Pace {
     fn begin(&mut self) {
         self.open = self.open.saturating_add(1);
+        self.since = Instant::now();
     }
 
     fn end(&mut self) {

@@ -55,7 +55,9 @@ pub(super) async fn serve<S: Stream>(
             if worker.shared.stop.is_told() || exchange.idle_for() >= limits.idle_timeout {
                 connection.as_mut().graceful_shutdown();
             }
-            if exchange.idle_for() >= limits.idle_timeout.saturating_add(PING) {
+            if exchange.idle_for() >= limits.idle_timeout.saturating_add(PING)
+                || exchange.stalled_for() >= longest_stall(&limits)
+            {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -64,6 +66,13 @@ pub(super) async fn serve<S: Stream>(
     if let Err(error) = ended.await {
         tracing::debug!(?peer, %error, "connection ended");
     }
+}
+
+/// Nothing that is under way stands still for longer: a body, the app's answer, a pause in it. If
+/// it does, the client takes nothing.
+fn longest_stall(limits: &Limits) -> Duration {
+    let own = limits.body_timeout.max(limits.response_timeout).max(limits.response_idle_timeout);
+    own.saturating_add(LOOK)
 }
 
 fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {

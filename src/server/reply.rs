@@ -118,6 +118,7 @@ fn configured(number: u16) -> StatusCode {
 impl Reply {
     /// Notes what is sent, and whether the app broke off.
     fn note(&mut self, frame: &io::Result<Frame<Bytes>>) {
+        self.telling.moved();
         let outcome = &mut self.telling.outcome;
         match frame {
             Ok(frame) => {

@@ -482,6 +482,24 @@ fn a_stream_that_does_not_end() {
     }
 }
 
+/// A client that asks and opens no window for the answer is not waited for for ever.
+#[test]
+fn who_takes_no_answer() {
+    let limits = "response_timeout = \"1s\"\nresponse_idle_timeout = \"1s\"\n[[route]]";
+    let config = stage::ROUTES.replacen("[[route]]", limits, 1);
+    let clear = format!("http2_cleartext = true\n{config}");
+    for stage in
+        [Stage::open(Transport::Plain, "", &clear), Stage::open(Transport::Tls, "h2", &config)]
+    {
+        let mut frames = Frames::open(stage.connect());
+        frames.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]); // SETTINGS_INITIAL_WINDOW_SIZE
+        let stream = asked(&stage.next_good()).send(&mut frames);
+        assert_eq!(frames.heard(stream), Heard::Gone);
+        let more = goes_on(&stage, Frames::open(stage.connect()), Heard::Gone).unwrap();
+        stage.app_saw(1 + more).unwrap();
+    }
+}
+
 #[test]
 fn large_heads() {
     let value = |length: usize| call().with("x-a", &"x".repeat(length));

@@ -93,7 +93,9 @@ impl Frames {
             if let Some(heard) = self.ended.remove(&stream) {
                 return heard;
             }
-            if self.listen().is_err() {
+            if let Err(error) = self.listen() {
+                let waits = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+                assert!(!waits.contains(&error.kind()), "it hangs");
                 return Heard::Gone;
             }
         }
