@@ -33,7 +33,7 @@ KINDS = {"signed": rig.signed, "forged": rig.forged, "unsigned": rig.unsigned}
 JUDGEMENTS = ("signed", "forged")
 FEW, MANY = 100, 500
 BASELINE = rig.ROOT / "benches/exchange.json"
-TOLERANCE = 0.03
+TOLERANCE = 0.05
 
 
 def serve(directory, command_of, webhook, count, wrapper):
