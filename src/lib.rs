@@ -31,6 +31,7 @@
 //! | [`signature`] | what Twilio signs, and whether it did; bytes in, decision out | nothing of ours |
 //! | [`routes`] | which requests we expect, with which keys, bound for where | `signature` |
 //! | [`config`] | TOML in; a correct configuration, or every fault in it, out | `routes`, `signature` |
+//! | [`wire`] | HTTP/1.1 as bytes: heads, and where a message ends | nothing of ours |
 //! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `routes`, `signature` |
 //! | [`forward`] | an `Admitted` up, the app's response back; tunnels | `gate`, `routes` |
 //! | [`observe`] | what happened, counted and said once | `gate`, `forward` |
@@ -57,3 +58,4 @@ pub mod observe;
 pub mod routes;
 pub mod server;
 pub mod signature;
+pub mod wire;

@@ -6,15 +6,16 @@ use std::{
 };
 
 /// Each room and those that it may know.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("signature", &[]),
+    ("wire", &[]),
     ("routes", &["signature"]),
     ("config", &["routes", "signature"]),
-    ("gate", &["routes", "signature"]),
-    ("forward", &["gate", "routes"]),
-    ("observe", &["gate", "forward", "routes"]),
-    ("server", &["observe", "forward", "gate", "config", "routes", "signature"]),
-    ("cli", &["server", "observe", "forward", "gate", "config", "routes", "signature"]),
+    ("gate", &["routes", "signature", "wire"]),
+    ("forward", &["gate", "routes", "wire"]),
+    ("observe", &["gate", "forward", "routes", "wire"]),
+    ("server", &["observe", "forward", "gate", "config", "routes", "signature", "wire"]),
+    ("cli", &["server", "observe", "forward", "gate", "config", "routes", "signature", "wire"]),
 ];
 
 /// A source file without its tests, comments and texts.

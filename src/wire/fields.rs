@@ -1,0 +1,142 @@
+//! The field lines of a head.
+
+use bytes::Bytes;
+
+use super::Name;
+
+/// The lines of a head in their order, each name as it is spelled.
+#[derive(Clone)]
+pub struct Fields {
+    /// The whole head.
+    pub(super) bytes: Bytes,
+    lines: Vec<Line>,
+}
+
+#[derive(Clone, Copy)]
+struct Line {
+    name: Name,
+    spelled: Place,
+    value: Place,
+}
+
+/// One line, as it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'f> {
+    /// Its name.
+    pub name: Name,
+    /// Its name as it is spelled.
+    pub spelled: &'f [u8],
+    /// Its value, without the white space around it.
+    pub value: &'f [u8],
+}
+
+/// From where to where in the head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    start: usize,
+    end: usize,
+}
+
+impl Place {
+    /// Where `part` lies, which is a part of `whole`.
+    pub(super) fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+        Self { start, end: start.saturating_add(part.len()) }
+    }
+
+    pub(super) fn read(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+impl Fields {
+    /// Those that httparse has found in this head.
+    pub(super) fn found(bytes: Bytes, headers: &[httparse::Header<'_>], whole: &[u8]) -> Self {
+        let line = |header: &httparse::Header<'_>| Line {
+            name: Name::of(header.name.as_bytes()),
+            spelled: Place::of(header.name.as_bytes(), whole),
+            value: Place::of(header.value, whole),
+        };
+        let lines = headers.iter().map(line).collect();
+        Self { bytes, lines }
+    }
+
+    /// Those of a message that did not come over HTTP/1.1; `first` stands before them.
+    pub(super) fn told<'f>(
+        first: &[u8],
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> Self {
+        let mut bytes = first.to_vec();
+        let mut lines = Vec::new();
+        for (name, value) in fields {
+            let mut put = |text: &[u8], after: &[u8]| {
+                let start = bytes.len();
+                bytes.extend_from_slice(text);
+                let place = Place { start, end: bytes.len() };
+                bytes.extend_from_slice(after);
+                place
+            };
+            let (spelled, value) = (put(name, b": "), put(value, b"\r\n"));
+            lines.push(Line { name: Name::of(name), spelled, value });
+        }
+        Self { bytes: bytes.into(), lines }
+    }
+
+    /// Each line.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.lines.iter().map(|line| Field {
+            name: line.name,
+            spelled: line.spelled.read(&self.bytes),
+            value: line.value.read(&self.bytes),
+        })
+    }
+
+    /// The values of the lines of this name.
+    pub fn all(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+        let named = self.lines.iter().filter(move |line| line.name == name);
+        named.map(|line| line.value.read(&self.bytes))
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn get(&self, name: Name) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn contains(&self, name: Name) -> bool {
+        self.lines.iter().any(|line| line.name == name)
+    }
+
+    /// The elements of the lists that all lines of this name are together (RFC 9110 §5.6.1).
+    pub fn elements(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+        self.all(name).flat_map(|value| value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii))
+    }
+
+    /// Whether one of these elements is this token.
+    #[must_use]
+    pub fn lists(&self, name: Name, token: &str) -> bool {
+        self.elements(name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Leaves so many lines of this name.
+    pub(super) fn keep(&mut self, name: Name, most: usize) {
+        let mut left = most;
+        self.lines.retain(|line| {
+            let stays = line.name != name || left > 0;
+            if line.name == name {
+                left = left.saturating_sub(1);
+            }
+            stays
+        });
+    }
+}
+
+/// Never a value: a signature is one.
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.iter().map(|field| String::from_utf8_lossy(field.spelled));
+        f.debug_list().entries(names).finish()
+    }
+}

@@ -1,0 +1,142 @@
+//! The field names that something here asks for.
+
+/// A name that is told from all others once, when its head is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// `Connection`
+    Connection,
+    /// `Content-Encoding`
+    ContentEncoding,
+    /// `Content-Length`
+    ContentLength,
+    /// `Content-Type`
+    ContentType,
+    /// `Expect`
+    Expect,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
+    /// `X-Forwarded-For`
+    ForwardedFor,
+    /// `X-Forwarded-Host`
+    ForwardedHost,
+    /// `X-Forwarded-Port`
+    ForwardedPort,
+    /// `X-Forwarded-Proto`
+    ForwardedProto,
+    /// `Host`
+    Host,
+    /// `HTTP2-Settings`
+    Http2Settings,
+    /// `I-Twilio-Idempotency-Token`: names a request over its repetitions. It is not signed.
+    IdempotencyToken,
+    /// `Keep-Alive`
+    KeepAlive,
+    /// `X-Twilio-Signature-Key-Sid`: names the SharedKey in the earlier private beta.
+    KeySid,
+    /// `Proxy-Authenticate`
+    ProxyAuthenticate,
+    /// `Proxy-Authorization`
+    ProxyAuthorization,
+    /// `Proxy-Connection`
+    ProxyConnection,
+    /// `X-Twilio-Webhooks-Signature-Settings`: names the SharedKey (Webhooks configuration API,
+    /// public beta 2026).
+    SignatureSettings,
+    /// `TE`
+    Te,
+    /// `traceparent` (W3C Trace Context)
+    TraceParent,
+    /// `Trailer`
+    Trailer,
+    /// `Transfer-Encoding`
+    TransferEncoding,
+    /// `X-Twilio-Signature`
+    TwilioSignature,
+    /// `Upgrade`
+    Upgrade,
+    /// None of these.
+    Other,
+}
+
+impl Name {
+    /// Names are compared without regard to case (RFC 9110 §5.1).
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        let first = text.first().map_or(0, u8::to_ascii_lowercase);
+        let known: &[(&str, Self)] = match (text.len(), first) {
+            (2, b't') => &[("te", Self::Te)],
+            (4, b'h') => &[("host", Self::Host)],
+            (6, b'e') => &[("expect", Self::Expect)],
+            (7, b't') => &[("trailer", Self::Trailer)],
+            (7, b'u') => &[("upgrade", Self::Upgrade)],
+            (9, b'f') => &[("forwarded", Self::Forwarded)],
+            (10, b'c') => &[("connection", Self::Connection)],
+            (10, b'k') => &[("keep-alive", Self::KeepAlive)],
+            (11, b't') => &[("traceparent", Self::TraceParent)],
+            (12, b'c') => &[("content-type", Self::ContentType)],
+            (14, b'c') => &[("content-length", Self::ContentLength)],
+            (14, b'h') => &[("http2-settings", Self::Http2Settings)],
+            (15, b'x') => &[("x-forwarded-for", Self::ForwardedFor)],
+            (16, b'c') => &[("content-encoding", Self::ContentEncoding)],
+            (16, b'p') => &[("proxy-connection", Self::ProxyConnection)],
+            (16, b'x') => &[
+                ("x-forwarded-host", Self::ForwardedHost),
+                ("x-forwarded-port", Self::ForwardedPort),
+            ],
+            (17, b't') => &[("transfer-encoding", Self::TransferEncoding)],
+            (17, b'x') => &[("x-forwarded-proto", Self::ForwardedProto)],
+            (18, b'p') => &[("proxy-authenticate", Self::ProxyAuthenticate)],
+            (18, b'x') => &[("x-twilio-signature", Self::TwilioSignature)],
+            (19, b'p') => &[("proxy-authorization", Self::ProxyAuthorization)],
+            (26, b'i') => &[("i-twilio-idempotency-token", Self::IdempotencyToken)],
+            (26, b'x') => &[("x-twilio-signature-key-sid", Self::KeySid)],
+            (36, b'x') => &[("x-twilio-webhooks-signature-settings", Self::SignatureSettings)],
+            _ => &[],
+        };
+        let same = |(name, _): &&(&str, Self)| text.eq_ignore_ascii_case(name.as_bytes());
+        known.iter().find(same).map_or(Self::Other, |(_, known)| *known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_known_by_its_spelling_whatever_the_case() {
+        for (text, name) in [
+            ("Connection", Name::Connection),
+            ("Content-Encoding", Name::ContentEncoding),
+            ("Content-Length", Name::ContentLength),
+            ("Content-Type", Name::ContentType),
+            ("Expect", Name::Expect),
+            ("Forwarded", Name::Forwarded),
+            ("X-Forwarded-For", Name::ForwardedFor),
+            ("X-Forwarded-Host", Name::ForwardedHost),
+            ("X-Forwarded-Port", Name::ForwardedPort),
+            ("X-Forwarded-Proto", Name::ForwardedProto),
+            ("Host", Name::Host),
+            ("HTTP2-Settings", Name::Http2Settings),
+            ("I-Twilio-Idempotency-Token", Name::IdempotencyToken),
+            ("Keep-Alive", Name::KeepAlive),
+            ("X-Twilio-Signature-Key-Sid", Name::KeySid),
+            ("Proxy-Authenticate", Name::ProxyAuthenticate),
+            ("Proxy-Authorization", Name::ProxyAuthorization),
+            ("Proxy-Connection", Name::ProxyConnection),
+            ("X-Twilio-Webhooks-Signature-Settings", Name::SignatureSettings),
+            ("TE", Name::Te),
+            ("traceparent", Name::TraceParent),
+            ("Trailer", Name::Trailer),
+            ("Transfer-Encoding", Name::TransferEncoding),
+            ("X-Twilio-Signature", Name::TwilioSignature),
+            ("Upgrade", Name::Upgrade),
+            ("Date", Name::Other),
+            ("X_Twilio_Signature", Name::Other),
+            ("", Name::Other),
+        ] {
+            assert_eq!(Name::of(text.as_bytes()), name, "{text}");
+            assert_eq!(Name::of(text.to_ascii_uppercase().as_bytes()), name, "{text}");
+            assert_eq!(Name::of(text.to_ascii_lowercase().as_bytes()), name, "{text}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! A request's head.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr;
+
+use super::{Field, Fields, Framing, Malformed, Name, Scan, Unreadable, fields::Place};
+
+/// A request line and its fields, as they came.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The fields.
+    pub fields: Fields,
+    method: Method,
+    target: Place,
+    version: Version,
+}
+
+/// What the request came over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2: its head is told in the form of HTTP/1.1.
+    Http2,
+}
+
+/// The usual ones need no place.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    Get,
+    Post,
+    Head,
+    Other(Place),
+}
+
+impl Method {
+    fn of(text: &str, whole: &[u8]) -> Self {
+        match text {
+            "GET" => Self::Get,
+            "POST" => Self::Post,
+            "HEAD" => Self::Head,
+            _ => Self::Other(Place::of(text.as_bytes(), whole)),
+        }
+    }
+}
+
+/// So many fields are parsed on the stack.
+const FEW: usize = 128;
+/// So much of what has no end yet is looked at, in vain perhaps, each time that more arrives.
+const LOOKED_AT: usize = 1024;
+
+impl RequestHead {
+    /// Takes a head off what has arrived, once it is whole. Bounded by `most_bytes` and
+    /// `most_fields`.
+    ///
+    /// # Errors
+    /// [`Unreadable`], as soon as that is certain.
+    pub fn take(
+        heard: &mut BytesMut,
+        scan: &mut Scan,
+        most_bytes: usize,
+        most_fields: usize,
+    ) -> Result<Option<Self>, Unreadable> {
+        let before = scan.has_line();
+        let Some(length) = scan.find(heard) else {
+            if heard.len() > most_bytes {
+                let line = scan.has_line();
+                return Err(if line { Unreadable::TooLarge } else { Unreadable::TargetTooLong });
+            }
+            // What begins as no request is answered now, not when it has taken too long.
+            let begins = before || heard.len() > LOOKED_AT || is_request(heard);
+            let begins = begins && !scan.is_empty_talk() && !scan.has_bare_feed();
+            return if begins { Ok(None) } else { Err(Unreadable::Malformed) };
+        };
+        let bare = std::mem::take(scan).has_bare_feed();
+        let bytes = heard.split_to(length).freeze();
+        if bytes.len() > most_bytes {
+            return Err(Unreadable::TooLarge);
+        }
+        if bare {
+            return Err(Unreadable::Malformed);
+        }
+        Self::parse(bytes, most_fields).map(Some)
+    }
+
+    fn parse(bytes: Bytes, most_fields: usize) -> Result<Self, Unreadable> {
+        let mut few = [const { MaybeUninit::uninit() }; FEW];
+        let mut many = Vec::new();
+        let space = match few.get_mut(..most_fields) {
+            Some(few) => few,
+            None => {
+                many.resize_with(most_fields, MaybeUninit::uninit);
+                &mut many
+            }
+        };
+        let whole = bytes.clone();
+        let mut request = httparse::Request::new(&mut []);
+        let parsed =
+            request.parse_with_uninit_headers(&whole, space).map_err(|error| match error {
+                httparse::Error::TooManyHeaders => Unreadable::TooLarge,
+                _ => Unreadable::Malformed,
+            })?;
+        let target = request.path.unwrap_or_default();
+        if parsed != httparse::Status::Complete(whole.len()) {
+            return Err(Unreadable::Malformed);
+        }
+        Ok(Self {
+            method: Method::of(request.method.unwrap_or_default(), &whole),
+            target: Place::of(target.as_bytes(), &whole),
+            version: if request.version == Some(0) { Version::Http10 } else { Version::Http11 },
+            fields: Fields::found(bytes, request.headers, &whole),
+        })
+    }
+
+    /// A head that came over HTTP/2, in the form that HTTP/1.1 would have given it.
+    pub fn told<'f>(
+        method: &str,
+        target: &str,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> Self {
+        let line = [method, " ", target, "\r\n"].concat();
+        let fields = Fields::told(line.as_bytes(), fields);
+        let (method, rest) = line.split_at(method.len());
+        let target = rest.get(1..).and_then(|rest| rest.get(..target.len())).unwrap_or_default();
+        Self {
+            method: Method::of(method, line.as_bytes()),
+            target: Place::of(target.as_bytes(), line.as_bytes()),
+            version: Version::Http2,
+            fields,
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        match self.method {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Head => "HEAD",
+            Method::Other(place) => {
+                std::str::from_utf8(place.read(&self.fields.bytes)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Path and query, byte for byte.
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        self.target.read(&self.fields.bytes)
+    }
+
+    /// The target up to its first `?`.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        let target = self.target();
+        memchr(b'?', target).and_then(|end| target.get(..end)).unwrap_or(target)
+    }
+
+    /// What it came over.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether the sender would like to send another request.
+    #[must_use]
+    pub fn keeps_alive(&self) -> bool {
+        match self.version {
+            _ if self.fields.lists(Name::Connection, "close") => false,
+            Version::Http10 => self.fields.lists(Name::Connection, "keep-alive"),
+            Version::Http11 | Version::Http2 => true,
+        }
+    }
+
+    /// Whether the sender waits to be told that its body is wanted.
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        self.version == Version::Http11 && self.fields.lists(Name::Expect, "100-continue")
+    }
+
+    /// How the body ends. What can be read in two ways is refused: a gate that forwards must not
+    /// guess what was meant.
+    ///
+    /// # Errors
+    /// [`Malformed`]: no target of ours, no or several hosts, a length that is none or stands
+    /// twice, a transfer coding other than one `chunked`, or both.
+    pub fn framing(&self) -> Result<Framing, Malformed> {
+        let target = self.target();
+        if !target.starts_with(b"/") {
+            return Err("target_form");
+        }
+        if memchr(b'#', target).is_some() {
+            return Err("fragment");
+        }
+        let mut seen = Seen::default();
+        for field in self.fields.iter() {
+            seen.add(field)?;
+        }
+        seen.framing(self.version)
+    }
+}
+
+/// The fields that say how a message ends, and the one that must be there.
+#[derive(Default)]
+struct Seen {
+    hosts: usize,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Seen {
+    fn add(&mut self, field: Field<'_>) -> Result<(), Malformed> {
+        match field.name {
+            Name::Host => self.hosts = self.hosts.saturating_add(1),
+            Name::ContentLength => {
+                let length = super::rest::length(field.value).ok_or("content_length")?;
+                if self.length.replace(length).is_some() {
+                    return Err("content_length");
+                }
+            }
+            Name::TransferEncoding => {
+                if self.chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
+                    return Err("transfer_encoding");
+                }
+                self.chunked = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn framing(&self, version: Version) -> Result<Framing, Malformed> {
+        match (self.hosts, self.length, self.chunked) {
+            (0, ..) if version == Version::Http11 => Err("missing_host"),
+            (2.., ..) => Err("repeated_host"),
+            (_, Some(_), true) => Err("length_and_transfer_encoding"),
+            (_, None, true) if version == Version::Http10 => Err("transfer_encoding"),
+            (_, None, true) => Ok(Framing::Chunked),
+            (_, length, false) => Ok(Framing::Length(length.unwrap_or(0))),
+        }
+    }
+}
+
+/// Whether this may still become a request: the first bytes are looked at.
+fn is_request(bytes: &[u8]) -> bool {
+    let mut fields = [];
+    let begins = httparse::Request::new(&mut fields).parse(bytes);
+    begins.is_ok() || begins == Err(httparse::Error::TooManyHeaders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<RequestHead>, Unreadable> {
+        RequestHead::take(&mut text.as_bytes().into(), &mut Scan::default(), 8192, 100)
+    }
+
+    fn framed(text: &str) -> Result<Framing, Malformed> {
+        read(text).unwrap().unwrap().framing()
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_malformed() {
+        for (head, what) in [
+            ("GET / HTTP/1.1\r\n\r\n", "missing_host"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", "repeated_host"),
+            ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "target_form"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "target_form"),
+            ("GET /#x HTTP/1.1\r\nHost: a\r\n\r\n", "fragment"),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+                "content_length",
+            ),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", "content_length"),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                "transfer_encoding",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+                "transfer_encoding",
+            ),
+            (
+                "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "transfer_encoding",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "length_and_transfer_encoding",
+            ),
+        ] {
+            assert_eq!(framed(head), Err(what), "{head}");
+        }
+        assert_eq!(framed("GET / HTTP/1.0\r\n\r\n"), Ok(Framing::Length(0)));
+    }
+
+    #[test]
+    fn what_is_no_http_is_unreadable_at_once() {
+        for text in [
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a",
+            "GET / HTTP/1.1\r\nHost: a\n\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
+            "GET /\r\n\r\n",
+            "\x16\x03\x01",
+            "nonsense\r\n",
+            "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n",
+        ] {
+            assert_eq!(read(text).unwrap_err(), Unreadable::Malformed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_its_bounds() {
+        let long = |length: usize| "x".repeat(length);
+        let line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", long(9000));
+        assert_eq!(read(&line).unwrap_err(), Unreadable::TooLarge);
+        assert_eq!(read(&line[..8200]).unwrap_err(), Unreadable::TargetTooLong);
+        let field = format!("GET / HTTP/1.1\r\nA: {}", long(9000));
+        assert_eq!(read(&field).unwrap_err(), Unreadable::TooLarge);
+        let fields = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101));
+        assert_eq!(read(&fields).unwrap_err(), Unreadable::TooLarge);
+    }
+
+    #[test]
+    fn a_head_that_was_told_reads_like_one_that_came() {
+        let fields = [(&b"host"[..], &b"h"[..]), (b"x-a", b"1")];
+        let head = RequestHead::told("POST", "/a?b=c", fields.into_iter());
+        assert_eq!(
+            (head.method(), head.path(), head.target()),
+            ("POST", &b"/a"[..], &b"/a?b=c"[..])
+        );
+        assert_eq!(head.fields.get(Name::Host), Some(&b"h"[..]));
+        assert!(head.fields.iter().map(|field| (field.spelled, field.value)).eq(fields));
+    }
+}
