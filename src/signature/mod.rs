@@ -86,3 +86,135 @@ pub fn verify(
         .ok_or(Unproven::OtherAccount)?;
     Ok(Proof { key: Arc::clone(signer.name()), candidate })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: &str = "https://hooks.example.com";
+    const ACCOUNT: &str = "AC00000000000000000000000000000001";
+    const OTHER: &str = "AC00000000000000000000000000000002";
+
+    fn key(secret: &str, algorithm: Algorithm) -> Key {
+        Key::new(secret, secret.as_bytes(), algorithm).unwrap()
+    }
+
+    fn sha1(secret: &str) -> Key {
+        key(secret, Algorithm::HmacSha1)
+    }
+
+    /// Which key's name proves a form that `signer` has signed.
+    fn judged(
+        keyring: &Keyring,
+        selector: Selector<'_>,
+        signer: &Key,
+        body: &str,
+    ) -> Result<String, Unproven> {
+        let tail = Parameters::parse(body.as_bytes()).sorted(Order::Bytes);
+        let text = signer.sign(format!("{ORIGIN}/voice").as_bytes(), &tail);
+        let signature = Signature::parse(text.as_bytes()).unwrap();
+        let message = Message::bind(Shape::Form, b"/voice", body.as_bytes()).unwrap();
+        let origin = Origin::parse(ORIGIN).unwrap();
+        let proof = verify(&message, &origin, keyring, selector, &signature)?;
+        assert_eq!(proof.candidate.label(), "received");
+        Ok(proof.key.to_string())
+    }
+
+    fn ok(name: &str) -> Result<String, Unproven> {
+        Ok(name.to_owned())
+    }
+
+    #[test]
+    fn a_route_takes_what_one_of_its_tokens_has_signed() {
+        let keyring = Keyring::new(vec![sha1("one"), sha1("two")], None);
+        let judged = |signer: &Key| judged(&keyring, Selector::AuthToken, signer, "a=1");
+        assert_eq!(judged(&sha1("one")), ok("one"));
+        assert_eq!(judged(&sha1("two")), ok("two"));
+        assert_eq!(judged(&sha1("three")), Err(Unproven::Mismatch));
+        assert_eq!(judged(&key("one", Algorithm::HmacSha256)), Err(Unproven::Mismatch));
+        assert!(!keyring.is_empty() && keyring.keys().len() == 2 && keyring.accounts() == 0);
+        assert!(keyring.knows(Selector::AuthToken));
+    }
+
+    #[test]
+    fn nothing_proves_itself_where_there_is_no_key() {
+        let empty = Keyring::default();
+        let proven = judged(&empty, Selector::AuthToken, &sha1("one"), "a=1");
+        assert_eq!(proven, Err(Unproven::UnknownKey));
+        assert!(empty.is_empty() && !empty.knows(Selector::AuthToken));
+        let no_account = Keyring::new(Vec::new(), Some(Arc::default()));
+        assert!(no_account.is_empty() && !no_account.knows(Selector::AuthToken));
+    }
+
+    #[test]
+    fn a_token_that_is_bound_to_an_account_speaks_for_no_other() {
+        let keyring = Keyring::new(vec![sha1("bound").for_account(ACCOUNT)], None);
+        let judged = |body: &str| judged(&keyring, Selector::AuthToken, &sha1("bound"), body);
+        assert_eq!(judged(&format!("AccountSid={ACCOUNT}")), ok("bound"));
+        for body in [
+            "a=1",
+            "AccountSid=",
+            &format!("AccountSid={OTHER}"),
+            &format!("AccountSid={ACCOUNT}&AccountSid={OTHER}"),
+        ] {
+            assert_eq!(judged(body), Err(Unproven::OtherAccount), "{body}");
+        }
+        assert_eq!(keyring.keys()[0].account(), Some(ACCOUNT));
+        assert_eq!(sha1("x").account(), None);
+    }
+
+    #[test]
+    fn the_token_of_a_subaccount_is_found_by_its_sid() {
+        let mut accounts = Accounts::default();
+        assert!(accounts.is_empty());
+        accounts.insert(ACCOUNT, sha1("first"));
+        accounts.insert(ACCOUNT, sha1("second"));
+        accounts.insert(OTHER, sha1("other"));
+        assert!(!accounts.is_empty() && accounts.len() == 2);
+        let keyring = Keyring::new(Vec::new(), Some(Arc::new(accounts)));
+        assert!(!keyring.is_empty() && keyring.accounts() == 2);
+        assert!(keyring.knows(Selector::AuthToken));
+        assert!(!keyring.knows(Selector::SharedKey(b"k")));
+        let judged = |signer: &str, sid: &str| {
+            let body = format!("AccountSid={sid}&a=1");
+            judged(&keyring, Selector::AuthToken, &sha1(signer), &body)
+        };
+        assert_eq!(judged("first", ACCOUNT), ok("first"));
+        assert_eq!(judged("second", ACCOUNT), ok("second"));
+        assert_eq!(judged("other", OTHER), ok("other"));
+        assert_eq!(judged("other", ACCOUNT), Err(Unproven::Mismatch));
+        assert_eq!(judged("first", OTHER), Err(Unproven::Mismatch));
+        assert_eq!(judged("first", "AC3"), Err(Unproven::UnknownKey));
+    }
+
+    #[test]
+    fn a_shared_key_is_used_only_where_it_is_named() {
+        let shared = || key("shared", Algorithm::HmacSha256).with_id("k1");
+        let keyring = Keyring::new(vec![sha1("token"), shared()], None);
+        let judged = |selector, signer: &Key| judged(&keyring, selector, signer, "a=1");
+        assert_eq!(judged(Selector::SharedKey(b"k1"), &shared()), ok("shared"));
+        assert_eq!(judged(Selector::AuthToken, &shared()), Err(Unproven::Mismatch));
+        assert_eq!(judged(Selector::SharedKey(b"k1"), &sha1("token")), Err(Unproven::Mismatch));
+        assert_eq!(judged(Selector::SharedKey(b"k2"), &shared()), Err(Unproven::UnknownKey));
+        assert_eq!(judged(Selector::Unreadable, &sha1("token")), Err(Unproven::UnknownKey));
+        assert!(keyring.knows(Selector::SharedKey(b"k1")));
+        assert!(!keyring.knows(Selector::SharedKey(b"k2")));
+        assert!(!keyring.knows(Selector::Unreadable));
+        assert_eq!(keyring.keys()[1].id(), Some("k1"));
+        assert_eq!(sha1("x").id(), None);
+    }
+
+    #[test]
+    fn a_signature_matches_itself_alone() {
+        let made = |secret: &str| {
+            Signature::parse(sha1(secret).sign(b"https://h/", b"").as_bytes()).unwrap()
+        };
+        let (one, other) = (made("one"), made("other"));
+        assert!(one.mac() != other.mac() && one.mac()[20..] == [0; 12]);
+        assert!(one.matches(&one.mac()[..20]) && !one.matches(&other.mac()[..20]));
+        assert!(!one.matches(&one.mac()) && !one.matches(b""));
+        let mut flipped = one.mac();
+        flipped[19] ^= 1;
+        assert!(!one.matches(&flipped[..20]));
+    }
+}
