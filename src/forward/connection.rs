@@ -2,90 +2,251 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
+    ops::Range,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{
-    Request, Response,
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite},
+    task::coop::unconstrained,
 };
-use hyper_util::rt::TokioIo;
 
 use super::{
-    Failure,
+    Failure, Late, Patience, Pieces,
     socket::{self, Protocol, Socket},
 };
 use crate::routes::{Limits, Upstream};
-
-/// The body that was judged, whole.
-pub(super) type Outgoing = Full<Bytes>;
+use crate::wire::{ResponseHead, Rest, Scan};
 
 /// A connection that is driven by whoever uses it: no task of its own, no wake-up across tasks.
 #[derive(Debug)]
 pub(super) struct Connection {
     upstream: Arc<Upstream>,
-    sender: SendRequest<Outgoing>,
-    driver: http1::Connection<TokioIo<Socket>, Outgoing>,
-    open: bool,
+    wire: Wire,
+    patience: Patience,
+    /// It is at its end, or nobody knows where the next answer would begin.
+    spoilt: bool,
+}
+
+/// Its socket, and what is on its way there and back.
+#[derive(Debug)]
+struct Wire {
+    socket: Socket,
+    /// What has arrived and is not yet taken.
+    heard: BytesMut,
+    scan: Scan,
+    /// How the request's way out has gone so far.
+    sent: Sent,
+    /// What is still to be sent of a request that the app answers already.
+    unsent: Bytes,
+}
+
+/// How far a request is on its way out.
+#[derive(Debug)]
+struct Sent {
+    /// A byte of it may have been written.
+    begun: bool,
+    /// Nothing of it waits in a buffer of TLS.
+    flushed: bool,
+    /// The app takes no more of it; it may answer all the same.
+    broken: bool,
 }
 
 /// What became of one try.
 pub(super) enum Attempt {
-    Answered(Response<Incoming>),
+    /// The head of its answer, and what is to come of the body.
+    Answered(ResponseHead, Rest),
     /// Not a byte of it was written: it may be tried elsewhere.
-    Unsent(Request<Outgoing>),
+    Unsent,
     /// It may have been received.
-    Failed,
+    Failed(Failure),
 }
 
+/// What an answer's head may take, in bytes.
+const MOST_HEAD: usize = 64 * 1024;
+/// How much is read at once.
+const READ: usize = 8 * 1024;
+const MOST_READ: usize = 64 * 1024;
+/// So many interim answers may stand before an answer.
+const MOST_INTERIM: usize = 32;
+
 impl Connection {
-    /// Sends one request and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Attempt {
-        if poll_fn(|cx| Poll::Ready(self.drive(cx).is_ready())).await || !self.sender.is_ready() {
-            return Attempt::Unsent(request); // closed by the upstream while idle
+    /// Sends one request and waits so long for the head of its answer. `to_head` says that its
+    /// method is `HEAD`.
+    pub(super) async fn send(
+        &mut self,
+        mut pieces: Pieces<'_>,
+        to_head: bool,
+        limit: Duration,
+    ) -> Attempt {
+        if !self.is_idle() {
+            return Attempt::Unsent; // closed by the upstream, or it speaks unasked
         }
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let answer = poll_fn(|cx| {
-            if self.open && Pin::new(&mut self.driver).poll(cx).is_ready() {
-                self.open = false;
+        self.spoilt = true; // until it is known where the answer ends
+        self.wire.sent = Sent { begun: false, flushed: false, broken: false };
+        let Self { wire, patience, .. } = self;
+        let mut interims = 0..MOST_INTERIM;
+        let head = patience.within(
+            |waited| waited >= limit,
+            |cx| {
+                wire.write(&mut pieces, cx);
+                if wire.sent.broken && !wire.sent.begun {
+                    return Poll::Ready(None);
+                }
+                wire.poll_head(to_head, &mut interims, cx)
+            },
+        );
+        match head.await {
+            Ok(Some((head, rest))) => {
+                self.spoilt = !head.keeps_alive();
+                self.wire.unsent = pieces.0.concat().into();
+                Attempt::Answered(head, rest)
             }
-            answer.as_mut().poll(cx)
-        });
-        match answer.await {
-            Ok(response) => Attempt::Answered(response),
-            Err(mut error) => error.take_message().map_or(Attempt::Failed, Attempt::Unsent),
+            Ok(None) if !self.wire.sent.begun => Attempt::Unsent,
+            Ok(None) => Attempt::Failed(Failure::Failed),
+            Err(Late) => Attempt::Failed(Failure::Timeout),
         }
     }
 
-    /// Moves bytes. Ready when the connection is at its end.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.open && Pin::new(&mut self.driver).poll(cx).is_pending() {
-            return Poll::Pending;
+    /// The next piece of an answer's body, once the app has sent it.
+    pub(super) fn poll_body(
+        &mut self,
+        rest: &mut Rest,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        self.wire.write_rest(cx);
+        loop {
+            match rest.take(&mut self.wire.heard) {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(None) if rest.is_over() => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(what) => return Poll::Ready(Some(Err(io::Error::other(what)))),
+            }
+            let wanted = rest.length().map_or(MOST_READ, |left| {
+                usize::try_from(left).unwrap_or(MOST_READ).clamp(READ, MOST_READ)
+            });
+            match self.wire.poll_read(wanted, cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if matches!(rest, Rest::UntilEnd) => {
+                    *rest = Rest::Length(0);
+                    self.spoilt = true;
+                }
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        self.open = false;
-        Poll::Ready(())
     }
 
-    /// Whether it could take another request now.
+    /// Whether something of the request is still to be sent.
+    pub(super) const fn owes(&self) -> bool {
+        !self.wire.unsent.is_empty()
+    }
+
+    /// Whether it could take another request now: it is open, the last one is sent whole, and the
+    /// app has nothing to say. It is asked even where the runtime thinks that this task has done
+    /// enough for now.
     pub(super) fn is_idle(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop())).is_pending() && self.sender.is_ready()
+        let Self { wire, spoilt, .. } = self;
+        let sent = wire.sent.flushed && !wire.sent.broken && wire.unsent.is_empty();
+        if *spoilt || !sent || !wire.heard.is_empty() {
+            return false;
+        }
+        let read = poll_fn(|cx| wire.poll_read(READ, cx));
+        pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// After a 101: the socket, and what the app has already said over it.
-    pub(super) async fn switched(mut self) -> (Socket, Bytes) {
-        poll_fn(|cx| self.drive(cx)).await;
-        let http1::Parts { io, read_buf, .. } = self.driver.into_parts();
-        (io.into_inner(), read_buf)
+    pub(super) fn switched(self) -> (Socket, Bytes) {
+        (self.wire.socket, self.wire.heard.freeze())
     }
 
     pub(super) const fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
+}
+
+impl Wire {
+    fn write(&mut self, pieces: &mut Pieces<'_>, cx: &mut Context<'_>) {
+        while !pieces.is_empty() && !self.sent.broken {
+            match pieces.poll_write(&mut self.socket, cx) {
+                Poll::Ready(Ok(1..)) => self.sent.begun = true,
+                Poll::Ready(_) => {
+                    self.sent.broken = true;
+                    self.sent.begun |= self.socket.is_tls(); // records may have gone before
+                }
+                Poll::Pending => return,
+            }
+        }
+        if !self.sent.flushed {
+            match Pin::new(&mut self.socket).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.sent.flushed = pieces.is_empty(),
+                Poll::Ready(Err(_)) => self.sent.broken = true,
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    /// Goes on with a request that the app has begun to answer before it had all of it.
+    fn write_rest(&mut self, cx: &mut Context<'_>) {
+        if self.unsent.is_empty() && self.sent.flushed {
+            return;
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        let mut pieces = Pieces([&unsent, b""]);
+        self.write(&mut pieces, cx);
+        if !self.sent.broken {
+            self.unsent = unsent.slice_ref(pieces.0.first().copied().unwrap_or_default());
+        }
+    }
+
+    /// The next head that is an answer; nothing where none will come.
+    fn poll_head(
+        &mut self,
+        to_head: bool,
+        interims: &mut Range<usize>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(ResponseHead, Rest)>> {
+        loop {
+            match ResponseHead::take(&mut self.heard, &mut self.scan, MOST_HEAD) {
+                Ok(Some(head)) if is_interim(head.status) => match interims.next() {
+                    Some(_) => continue,
+                    None => return Poll::Ready(None),
+                },
+                Ok(Some(mut head)) => {
+                    let framing = head.settle(to_head);
+                    return Poll::Ready(framing.ok().map(|framing| (head, framing.into())));
+                }
+                Ok(None) => {}
+                Err(_) => return Poll::Ready(None),
+            }
+            match self.poll_read(READ, cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_read(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Self { socket, heard, .. } = self;
+        if heard.capacity().saturating_sub(heard.len()) < wanted / 2 {
+            heard.reserve(wanted);
+        }
+        pin!(socket.read_buf(heard)).poll(cx)
+    }
+}
+
+/// An answer that another one follows (RFC 9110 §15.2). They are between the app and us.
+const fn is_interim(status: u16) -> bool {
+    matches!(status, 100 | 102..=199)
 }
 
 /// A new connection. Nothing has been sent yet.
@@ -94,17 +255,183 @@ pub(super) async fn connect(
     limits: &Limits,
 ) -> Result<Box<Connection>, Failure> {
     let socket = socket::open(upstream, Protocol::Http1, limits).await?;
-    let (sender, driver) =
-        builder().handshake(TokioIo::new(socket)).await.map_err(|_| Failure::Failed)?;
-    Ok(Box::new(Connection { upstream: Arc::clone(upstream), sender, driver, open: true }))
+    Ok(Box::new(Connection {
+        upstream: Arc::clone(upstream),
+        wire: Wire {
+            socket,
+            heard: BytesMut::new(),
+            scan: Scan::default(),
+            sent: Sent { begun: false, flushed: true, broken: false },
+            unsent: Bytes::new(),
+        },
+        patience: Patience::new(limits.response_timeout),
+        spoilt: false,
+    }))
 }
 
-/// How requests are written and answers read: spelling kept, nothing lenient.
-fn builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.preserve_header_case(true).max_buf_size(MAX_BUFFER);
-    builder
-}
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+        time::timeout,
+    };
 
-/// What an answer's head may take, in bytes.
-const MAX_BUFFER: usize = 64 * 1024;
+    use super::*;
+
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\n\r\n";
+    const SOON: Duration = Duration::from_secs(2);
+
+    fn connection() -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let connection = Connection {
+            upstream: Arc::new(Upstream::parse("http://127.0.0.1:1").unwrap()),
+            wire: Wire {
+                socket: Socket::Unix(ours),
+                heard: BytesMut::new(),
+                scan: Scan::default(),
+                sent: Sent { begun: false, flushed: true, broken: false },
+                unsent: Bytes::new(),
+            },
+            patience: Patience::new(SOON),
+            spoilt: false,
+        };
+        (connection, theirs)
+    }
+
+    async fn answer(app: &mut UnixStream, text: &str) {
+        app.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    async fn whole(connection: &mut Connection, rest: &mut Rest) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let next = timeout(SOON, poll_fn(|cx| connection.poll_body(rest, cx)));
+            match next.await.expect("the body hangs") {
+                Some(data) => body.extend_from_slice(&data?),
+                None => return Ok(body),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_app_that_answers_early_still_gets_the_whole_request() {
+        let (mut connection, mut app) = connection();
+        let body = vec![b'x'; 1 << 20];
+        let app = tokio::spawn(async move {
+            let mut first = [0];
+            app.read_exact(&mut first).await.unwrap();
+            answer(&mut app, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            let mut request = vec![0; HEAD.len() + (1 << 20) - 1];
+            app.read_exact(&mut request).await.unwrap();
+            answer(&mut app, "2\r\nhi\r\n0\r\n\r\n").await;
+            app
+        });
+        let Attempt::Answered(head, mut rest) =
+            connection.send(Pieces([HEAD, &body]), false, SOON).await
+        else {
+            panic!("no answer")
+        };
+        assert!(head.status == 200 && connection.owes() && !connection.is_idle());
+        assert_eq!(whole(&mut connection, &mut rest).await.unwrap(), b"hi");
+        assert!(connection.is_idle() && !connection.owes());
+        drop(app.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_app_that_speaks_unasked_is_not_asked() {
+        for said in ["HTTP/1.1 408 Request Timeout\r\n\r\n", "x"] {
+            let (mut connection, mut app) = connection();
+            assert!(connection.is_idle());
+            answer(&mut app, said).await;
+            let heard = async {
+                while connection.is_idle() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(SOON, heard).await.unwrap();
+            let attempt = connection.send(Pieces([HEAD, b""]), false, SOON).await;
+            assert!(matches!(attempt, Attempt::Unsent));
+        }
+    }
+
+    #[tokio::test]
+    async fn interim_answers_are_passed_over_and_counted() {
+        for (count, is_answered) in [(0, true), (3, true), (MOST_INTERIM + 1, false)] {
+            let (mut connection, mut app) = connection();
+            let interims = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(count);
+            tokio::spawn(async move {
+                app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
+                answer(&mut app, &interims).await;
+                answer(&mut app, "HTTP/1.1 204 No Content\r\n\r\n").await;
+                app
+            });
+            match connection.send(Pieces([HEAD, b""]), false, SOON).await {
+                Attempt::Answered(head, rest) => {
+                    assert!(is_answered && head.status == 204 && rest.is_over(), "{count}");
+                }
+                Attempt::Failed(Failure::Failed) => assert!(!is_answered, "{count}"),
+                Attempt::Failed(_) | Attempt::Unsent => panic!("{count}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_closed_before_a_byte_is_written_may_be_tried_elsewhere() {
+        let (mut connection, app) = connection();
+        drop(app);
+        let attempt = connection.send(Pieces([HEAD, b""]), false, SOON).await;
+        assert!(matches!(attempt, Attempt::Unsent));
+    }
+
+    #[tokio::test]
+    async fn what_is_closed_afterwards_has_failed() {
+        for answered in ["", "HTTP/1.1 200", "HTTP/1.1 099 No\r\n\r\n", "nonsense\r\n\r\n"] {
+            let (mut connection, mut app) = connection();
+            tokio::spawn(async move {
+                app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
+                answer(&mut app, answered).await;
+            });
+            let attempt = connection.send(Pieces([HEAD, b""]), false, SOON).await;
+            assert!(matches!(attempt, Attempt::Failed(Failure::Failed)), "{answered}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_not_whole_and_spoils_the_connection() {
+        for (head, body) in [
+            ("Content-Length: 3\r\n", "hi"),
+            ("Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n"),
+            ("Transfer-Encoding: chunked\r\n", "2\r\nhi\r\nx\r\n"),
+        ] {
+            let (mut connection, mut app) = connection();
+            tokio::spawn(async move {
+                app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
+                answer(&mut app, &format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}")).await;
+            });
+            let Attempt::Answered(_, mut rest) =
+                connection.send(Pieces([HEAD, b""]), false, SOON).await
+            else {
+                panic!("no answer")
+            };
+            assert!(whole(&mut connection, &mut rest).await.is_err(), "{body}");
+            assert!(!rest.is_over());
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_length_the_end_is_the_connections() {
+        let (mut connection, mut app) = connection();
+        tokio::spawn(async move {
+            app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
+            answer(&mut app, "HTTP/1.0 200 OK\r\n\r\nall of it").await;
+        });
+        let Attempt::Answered(_, mut rest) =
+            connection.send(Pieces([HEAD, b""]), false, SOON).await
+        else {
+            panic!("no answer")
+        };
+        assert_eq!(whole(&mut connection, &mut rest).await.unwrap(), b"all of it");
+        assert!(!connection.is_idle());
+    }
+}

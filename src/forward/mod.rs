@@ -8,29 +8,30 @@ mod failure;
 mod headers;
 mod load;
 mod multiplexed;
+mod patience;
+mod pieces;
 mod pool;
 mod relayed;
 mod socket;
 mod tunnel;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use http_body_util::Full;
-use hyper::{
-    Request, Response, StatusCode, Version,
-    body::Incoming,
-    http::{request::Parts, response},
-};
+use bytes::Bytes;
 use tokio::time::timeout;
 
 pub use failure::Failure;
 pub use load::Load;
+pub use patience::{Late, Patience};
+pub use pieces::Pieces;
 pub use relayed::Relayed;
 pub use tunnel::Tunnel;
 
 use crate::gate::Admitted;
 use crate::routes::{Limits, Route, Upstream};
-use connection::{Attempt, Connection, Outgoing};
+use crate::wire::{Field, RequestHead, ResponseHead, Rest};
+use connection::{Attempt, Connection};
+use headers::List;
 use multiplexed::Multiplexed;
 use pool::Pool;
 
@@ -45,10 +46,36 @@ pub struct Forwarder {
 /// What the app says.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its answer, its body still to come.
-    pub response: Response<Relayed>,
+    /// Its head, as the app sent it, but for lengths that it repeats or that mean nothing.
+    pub head: ResponseHead,
+    /// Its body, still to come.
+    pub body: Relayed,
     /// Its side of the tunnel, where it accepted a WebSocket.
     pub tunnel: Option<Tunnel>,
+}
+
+/// A request as the app is sent it.
+struct Outgoing<'r> {
+    head: &'r RequestHead,
+    fields: List<'r>,
+    body: Bytes,
+    handshake: bool,
+}
+
+/// Bodies up to this size are sent in one piece with their head: copying is cheaper than a second
+/// piece.
+const SHORT: usize = 4096;
+
+impl Answer {
+    /// The fields that go back to the sender: all but those that belonged to the upstream
+    /// connection. A tunnel's are the handshake's.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        let (all, end_to_end) = match self.head.status {
+            101 => (Some(self.head.fields.iter()), None),
+            _ => (None, Some(headers::end_to_end(&self.head.fields))),
+        };
+        all.into_iter().flatten().chain(end_to_end.into_iter().flatten())
+    }
 }
 
 impl Forwarder {
@@ -72,95 +99,87 @@ impl Forwarder {
         let route = Arc::clone(admitted.route());
         let entered = self.load.enter(share(&route, limits)).ok_or(Failure::Overloaded)?;
         let handshake = admitted.is_handshake();
-        let called = admitted.called();
-        let (mut head, body, held) = admitted.into_request();
-        headers::prepare(&mut head, handshake);
-        if route.append_forwarded {
-            headers::append_forwarded(&mut head.headers, peer, &called);
+        let called = route.append_forwarded.then(|| admitted.called());
+        let (head, body, held) = admitted.into_request();
+        let mut fields = headers::for_app(&head, handshake, body.len());
+        if let Some(called) = called {
+            headers::append_forwarded(&mut fields, &head, peer, &called);
         }
-        let request = Request::from_parts(head, Full::new(body));
-        let sent = self.exchange(request, &route.upstream, handshake, limits);
-        let sent = timeout(limits.response_timeout, sent);
-        let mut answer = sent.await.map_err(|_| Failure::Timeout)??;
-        drop(held); // the app has had the body
-        answer.response.body_mut().count(entered);
+        let request = Outgoing { head: &head, fields, body, handshake };
+        let mut answer = self.exchange(request, &route.upstream, limits).await?;
+        answer.body.count(entered, held);
         Ok(answer)
     }
 
     async fn exchange(
         &self,
-        request: Request<Outgoing>,
+        request: Outgoing<'_>,
         upstream: &Arc<Upstream>,
-        handshake: bool,
         limits: &Limits,
     ) -> Result<Answer, Failure> {
+        let handshake = request.handshake;
         if upstream.is_http2() && !handshake {
-            let response = self.multiplexed.send(request, upstream, limits).await?;
-            let response = response.map(|body| Relayed::shared(body, limits));
-            return Ok(Answer { response: as_received(response), tunnel: None });
+            let sent = self.multiplexed.send(request, upstream, limits);
+            let (head, body) =
+                timeout(limits.response_timeout, sent).await.map_err(|_| Failure::Timeout)??;
+            return Ok(Answer { head, body: Relayed::shared(body, limits), tunnel: None });
         }
-        let (response, connection) = if handshake {
-            fresh(request, upstream, limits).await?
-        } else {
-            self.pooled(request, upstream, limits).await?
-        };
-        let (mut head, body) = response.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let Answered { head, rest, connection } = self.answered(&request, upstream, limits).await?;
+        if head.status == 101 {
             if !handshake {
                 return Err(Failure::Failed); // nobody asked for it
             }
-            head.version = Version::HTTP_11;
-            let (app, said) = connection.switched().await;
+            let (app, said) = connection.switched();
             let tunnel = Tunnel { app, said, idle: limits.tunnel_idle_timeout };
-            let response = Response::from_parts(head, Relayed::empty());
-            return Ok(Answer { response, tunnel: Some(tunnel) });
+            return Ok(Answer { head, body: Relayed::empty(), tunnel: Some(tunnel) });
         }
         let keep = pool::keep_for(&head, limits);
-        let body = Relayed::new(body, connection, keep, Arc::clone(&self.pool), limits);
-        let response = as_received(Response::from_parts(head, body));
-        Ok(Answer { response, tunnel: None })
+        let body = Relayed::new(rest, connection, keep, Arc::clone(&self.pool), limits);
+        Ok(Answer { head, body, tunnel: None })
     }
 
-    /// Over an idle connection if one is still good, else over a new one.
-    async fn pooled(
+    /// Over an idle connection if one is still good, else over a new one; a handshake always over
+    /// a new one.
+    async fn answered(
         &self,
-        mut request: Request<Outgoing>,
+        request: &Outgoing<'_>,
         upstream: &Arc<Upstream>,
         limits: &Limits,
     ) -> Result<Answered, Failure> {
-        while let Some(mut idle) = self.pool.take(upstream) {
-            match idle.send(request).await {
-                Attempt::Answered(response) => return Ok((response, idle)),
-                Attempt::Unsent(unsent) => request = unsent,
-                Attempt::Failed => return Err(Failure::Failed),
+        let short = request.body.len() <= SHORT;
+        let (with_head, apart) =
+            if short { (&request.body[..], &b""[..]) } else { (&b""[..], &request.body[..]) };
+        let mut head = headers::written(request.head, &request.fields, with_head.len());
+        head.extend_from_slice(with_head);
+        let parts = [&head[..], apart];
+        let to_head = request.head.method() == "HEAD";
+        let idle = || if request.handshake { None } else { self.pool.take(upstream) };
+        while let Some(mut idle) = idle() {
+            match idle.send(Pieces(parts), to_head, limits.response_timeout).await {
+                Attempt::Answered(head, rest) => {
+                    return Ok(Answered { head, rest, connection: idle });
+                }
+                Attempt::Unsent => {}
+                Attempt::Failed(failure) => return Err(failure),
             }
         }
-        fresh(request, upstream, limits).await
+        let began = Instant::now();
+        let fresh = timeout(limits.response_timeout, connection::connect(upstream, limits));
+        let mut fresh = fresh.await.map_err(|_| Failure::Timeout)??;
+        let left = limits.response_timeout.saturating_sub(began.elapsed());
+        match fresh.send(Pieces(parts), to_head, left).await {
+            Attempt::Answered(head, rest) => Ok(Answered { head, rest, connection: fresh }),
+            Attempt::Unsent => Err(Failure::Failed),
+            Attempt::Failed(failure) => Err(failure),
+        }
     }
 }
 
 /// An answer, and the connection it comes over.
-type Answered = (Response<Incoming>, Box<Connection>);
-
-/// Over a new connection.
-async fn fresh(
-    request: Request<Outgoing>,
-    upstream: &Arc<Upstream>,
-    limits: &Limits,
-) -> Result<Answered, Failure> {
-    let mut fresh = connection::connect(upstream, limits).await?;
-    match fresh.send(request).await {
-        Attempt::Answered(response) => Ok((response, fresh)),
-        Attempt::Unsent(_) | Attempt::Failed => Err(Failure::Failed),
-    }
-}
-
-/// Drops what belonged to the upstream connection; all else goes back as it came.
-fn as_received(response: Response<Relayed>) -> Response<Relayed> {
-    let (mut head, body) = response.into_parts();
-    headers::drop_hop_by_hop(&mut head.headers);
-    head.version = Version::HTTP_11; // an upstream's HTTP/1.0 is between it and us
-    Response::from_parts(head, body)
+struct Answered {
+    head: ResponseHead,
+    rest: Rest,
+    connection: Box<Connection>,
 }
 
 /// How many requests may be with the apps for this one to join them: what was signed has half of
@@ -168,8 +187,3 @@ fn as_received(response: Response<Relayed>) -> Response<Relayed> {
 const fn share(route: &Route, limits: &Limits) -> usize {
     if route.is_public() { limits.max_in_flight / 2 } else { limits.max_in_flight }
 }
-
-/// A response head as hyper parsed it.
-type ResponseHead = response::Parts;
-/// A request head as the gate admitted it.
-type RequestHead = Parts;

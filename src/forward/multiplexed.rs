@@ -6,21 +6,23 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::{
-    Request, Response, Uri, Version,
+    Request, Version,
     body::Incoming,
     client::conn::http2::{self, SendRequest},
-    header::HOST,
+    header::{HeaderName, HeaderValue},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Instant, interval};
 
 use super::{
-    Failure,
-    connection::Outgoing,
+    Failure, Outgoing,
     socket::{self, Protocol},
 };
 use crate::routes::{Limits, Upstream};
+use crate::wire::{Name, ResponseHead};
 
 /// How often an upstream that owes answers is asked whether it is still there.
 const PING: Duration = Duration::from_secs(5);
@@ -43,7 +45,7 @@ type Line = tokio::sync::Mutex<State>;
 
 #[derive(Debug)]
 struct State {
-    sender: Option<SendRequest<Outgoing>>,
+    sender: Option<SendRequest<Full<Bytes>>>,
     used: Instant,
     failed: Option<Instant>,
 }
@@ -60,15 +62,23 @@ impl Multiplexed {
     /// while not a byte of it has been written.
     pub(super) async fn send(
         &self,
-        request: Request<Outgoing>,
+        request: Outgoing<'_>,
         upstream: &Arc<Upstream>,
         limits: &Limits,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut request = in_http2(request, upstream)?;
+    ) -> Result<(ResponseHead, Incoming), Failure> {
+        let to_head = request.head.method() == "HEAD";
+        let mut request = in_http2(request, upstream).ok_or(Failure::Failed)?;
         for _ in 0..TRIES {
             let mut sender = self.sender(upstream, limits).await?;
             let mut error = match sender.try_send_request(request).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    let (head, body) = response.into_parts();
+                    let fields = head.headers.iter();
+                    let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
+                    let mut head = ResponseHead::told(head.status.as_u16(), fields);
+                    head.settle(to_head).map_err(|_| Failure::Failed)?;
+                    return Ok((head, body));
+                }
                 Err(error) => error,
             };
             request = error.take_message().ok_or(Failure::Failed)?;
@@ -80,7 +90,7 @@ impl Multiplexed {
         &self,
         upstream: &Arc<Upstream>,
         limits: &Limits,
-    ) -> Result<SendRequest<Outgoing>, Failure> {
+    ) -> Result<SendRequest<Full<Bytes>>, Failure> {
         let began = Instant::now();
         let line = self.line(upstream);
         let mut state = line.lock().await;
@@ -111,7 +121,7 @@ impl Multiplexed {
     }
 }
 
-async fn open(upstream: &Upstream, limits: &Limits) -> Result<SendRequest<Outgoing>, Failure> {
+async fn open(upstream: &Upstream, limits: &Limits) -> Result<SendRequest<Full<Bytes>>, Failure> {
     let socket = socket::open(upstream, Protocol::Http2, limits).await?;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PONG);
@@ -126,16 +136,18 @@ async fn open(upstream: &Upstream, limits: &Limits) -> Result<SendRequest<Outgoi
 }
 
 /// `Host` becomes `:authority` (RFC 9113 §8.3.1); the target stays as it came.
-fn in_http2(request: Request<Outgoing>, upstream: &Upstream) -> Result<Request<Outgoing>, Failure> {
-    let (mut head, body) = request.into_parts();
-    let host = head.headers.remove(HOST).ok_or(Failure::Failed)?;
-    let mut parts = head.uri.into_parts();
-    parts.scheme = Some(if upstream.is_https() { "https" } else { "http" })
-        .and_then(|scheme| scheme.parse().ok());
-    parts.authority = Some(host.as_bytes().try_into().map_err(|_| Failure::Failed)?);
-    head.uri = Uri::from_parts(parts).map_err(|_| Failure::Failed)?;
-    head.version = Version::HTTP_2;
-    Ok(Request::from_parts(head, body))
+fn in_http2(request: Outgoing<'_>, upstream: &Upstream) -> Option<Request<Full<Bytes>>> {
+    let Outgoing { head, fields, body, .. } = request;
+    let host = head.fields.get(Name::Host)?;
+    let scheme = if upstream.is_https() { "https" } else { "http" };
+    let uri = hyper::Uri::builder().scheme(scheme).authority(host).path_and_query(head.target());
+    let mut http2 = Request::builder().method(head.method()).uri(uri.build().ok()?);
+    let headers = http2.headers_mut()?;
+    for (name, value) in fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"host")) {
+        let name = HeaderName::from_bytes(name).ok()?;
+        headers.append(name, HeaderValue::from_bytes(value).ok()?);
+    }
+    http2.version(Version::HTTP_2).body(Full::new(body)).ok()
 }
 
 async fn sweep(lines: Weak<Multiplexed>) {

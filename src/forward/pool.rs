@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use hyper::header::HeaderName;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{ResponseHead, connection::Connection};
+use super::connection::Connection;
 use crate::routes::{Limits, Upstream};
+use crate::wire::{Name, ResponseHead};
 
 /// Unused connections, the latest on top. Nothing waits here: who finds none opens one.
 #[derive(Debug, Default)]
@@ -44,12 +44,10 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// How often what is past its time is closed.
 const SWEEP: Duration = Duration::from_millis(500);
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-
 /// The configured time, or less where the app says that it will close sooner
 /// (`Keep-Alive: timeout=5`, as Node sends it).
 pub(super) fn keep_for(head: &ResponseHead, limits: &Limits) -> Keep {
-    let hint = head.headers.get(KEEP_ALIVE).and_then(|value| timeout_hint(value.as_bytes()));
+    let hint = head.fields.get(Name::KeepAlive).and_then(timeout_hint);
     let hinted = hint.map_or(Duration::MAX, |hint| hint.saturating_sub(MARGIN));
     Keep {
         period: limits.upstream_idle_timeout.min(hinted),
@@ -78,7 +76,7 @@ impl Pool {
         let stack = idle.get_mut(&place(upstream))?;
         let latest = stack.pop().filter(|latest| latest.until > now);
         if latest.is_none() {
-            stack.clear(); // those below it have waited longer
+            stack.clear(); // most of those below it have waited longer
         }
         latest.map(|latest| latest.connection)
     }
@@ -123,15 +121,15 @@ async fn sweep(pool: Weak<Pool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::Response;
 
     #[test]
     fn a_connection_is_closed_before_the_app_would() {
         let keep = |hint: &str| {
-            let response = Response::builder().header("Keep-Alive", hint).body(()).unwrap();
+            let fields = [(&b"Keep-Alive"[..], hint.as_bytes())];
+            let head = ResponseHead::told(200, fields.into_iter());
             let limits =
                 Limits { upstream_idle_timeout: Duration::from_secs(10), ..Limits::default() };
-            keep_for(&response.into_parts().0, &limits).period
+            keep_for(&head, &limits).period
         };
         assert_eq!(keep("timeout=5"), Duration::from_millis(4500));
         assert_eq!(keep("timeout=2, max=100"), Duration::from_millis(1500));

@@ -4,12 +4,12 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
@@ -17,29 +17,40 @@ use super::{
     load::Entered,
     pool::{Keep, Pool},
 };
+use crate::gate::Held;
 use crate::routes::Limits;
+use crate::wire::Rest;
 
 /// A response body, streamed as the app sends it. Polling it drives the upstream connection; at its
 /// end the connection goes back to the pool.
 #[derive(Debug)]
 pub struct Relayed {
-    body: Option<Incoming>,
-    link: Option<Link>,
-    /// Counted as with the app until the answer is over.
-    entered: Option<Entered>,
-}
-
-#[derive(Debug)]
-struct Link {
-    /// A connection of its own; one that is shared is driven elsewhere.
-    own: Option<Own>,
+    source: Source,
+    /// How long the app may be silent while it is listened to.
     pause: Duration,
     silence: Option<Pin<Box<Sleep>>>,
-    ended: bool,
+    /// It has spoken since the timer was set.
+    spoke: bool,
+    /// Counted as with the app until the answer is over.
+    entered: Option<Entered>,
+    /// The room of a body that the app has not had whole when it began to answer.
+    held: Option<Held>,
+}
+
+/// Where the body comes from.
+#[derive(Debug)]
+enum Source {
+    /// A connection of its own.
+    Own(Own),
+    /// A connection that others use too.
+    Shared(Incoming),
+    /// There is none, as behind a 101.
+    Nowhere,
 }
 
 #[derive(Debug)]
 struct Own {
+    rest: Rest,
     connection: Box<Connection>,
     keep: Keep,
     pool: Arc<Pool>,
@@ -47,97 +58,98 @@ struct Own {
 
 impl Relayed {
     pub(super) fn new(
-        body: Incoming,
+        rest: Rest,
         connection: Box<Connection>,
         keep: Keep,
         pool: Arc<Pool>,
         limits: &Limits,
     ) -> Self {
-        Self::linked(body, Some(Own { connection, keep, pool }), limits)
+        Self::of(Source::Own(Own { rest, connection, keep, pool }), limits.response_idle_timeout)
     }
 
     /// A body over a connection that others use too.
-    pub(super) fn shared(body: Incoming, limits: &Limits) -> Self {
-        Self::linked(body, None, limits)
-    }
-
-    fn linked(body: Incoming, own: Option<Own>, limits: &Limits) -> Self {
-        let ended = body.is_end_stream();
-        let link = Link { own, pause: limits.response_idle_timeout, silence: None, ended };
-        Self { body: Some(body), link: Some(link), entered: None }
+    pub(super) const fn shared(body: Incoming, limits: &Limits) -> Self {
+        Self::of(Source::Shared(body), limits.response_idle_timeout)
     }
 
     /// An answer without a body of its own, as a 101.
     pub(super) const fn empty() -> Self {
-        Self { body: None, link: None, entered: None }
+        Self::of(Source::Nowhere, Duration::ZERO)
     }
 
-    /// Counts the request as with the app until this answer is over. A tunnel is counted apart.
-    pub(super) fn count(&mut self, entered: Entered) {
-        self.entered = self.link.is_some().then_some(entered);
+    const fn of(source: Source, pause: Duration) -> Self {
+        Self { source, pause, silence: None, spoke: false, entered: None, held: None }
     }
-}
 
-impl Link {
-    /// Whether the app has been silent for too long. The timer exists only once it has paused.
+    /// Counts the request as with the app until this answer is over, and its body's room as taken
+    /// while some of it is still to be sent. A tunnel is counted apart.
+    pub(super) fn count(&mut self, entered: Entered, held: Held) {
+        let owes = matches!(&self.source, Source::Own(own) if own.connection.owes());
+        self.held = owes.then_some(held);
+        let counts = !matches!(self.source, Source::Nowhere);
+        self.entered = counts.then_some(entered);
+    }
+
+    /// How many bytes are to come, where that is known.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match &self.source {
+            Source::Own(own) => own.rest.length(),
+            Source::Shared(body) => body.size_hint().exact(),
+            Source::Nowhere => Some(0),
+        }
+    }
+
+    /// The next piece, as the app sends it; nothing at the end. Trailers are dropped.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let data = match &mut self.source {
+            Source::Own(own) => own.connection.poll_body(&mut own.rest, cx),
+            Source::Shared(body) => shared(body, cx),
+            Source::Nowhere => Poll::Ready(None),
+        };
+        match &data {
+            Poll::Ready(_) => self.spoke = true,
+            Poll::Pending if self.is_silent(cx) => {
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            }
+            Poll::Pending => {}
+        }
+        data
+    }
+
+    /// Whether the app has been silent for too long. The timer exists only once it has paused, and
+    /// runs from when it was listened to in vain: a slow client is no silence of the app's.
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.pause)));
-        silence.as_mut().poll(cx).is_ready()
-    }
-
-    fn has_spoken(&mut self) {
-        if let (Some(silence), Some(next)) =
-            (&mut self.silence, Instant::now().checked_add(self.pause))
+        if std::mem::take(&mut self.spoke)
+            && let Some(next) = Instant::now().checked_add(self.pause)
         {
             silence.as_mut().reset(next);
         }
+        silence.as_mut().poll(cx).is_ready()
     }
 }
 
-impl Body for Relayed {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Some(Link { own: Some(own), .. }) = &mut this.link {
-            let _at_end = own.connection.drive(cx); // what it read is in the body by now
-        }
-        let frame = Pin::new(body).poll_frame(cx).map_err(io::Error::other);
-        match (&frame, &mut this.link) {
-            (Poll::Ready(None), Some(link)) => link.ended = true,
-            (Poll::Ready(Some(_)), Some(link)) => link.has_spoken(),
-            (Poll::Pending, Some(link)) => {
-                if link.is_silent(cx) {
-                    return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
-                }
-            }
-            (_, None) => {}
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+fn shared(body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    loop {
+        return Poll::Ready(match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            None => None,
+            Some(Err(error)) => Some(Err(io::Error::other(error))),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if data.is_empty() => continue, // the end of a stream may be one
+                Ok(data) => Some(Ok(data)),
+                Err(_) => continue, // trailers
+            },
+        });
     }
 }
 
 /// The answer is over, or nobody wants the rest: then the connection is of no more use.
 impl Drop for Relayed {
     fn drop(&mut self) {
-        let over = self.is_end_stream();
-        if let Some(Link { own: Some(own), ended, .. }) = self.link.take()
-            && (ended || over)
+        if let Source::Own(own) = std::mem::replace(&mut self.source, Source::Nowhere)
+            && own.rest.is_over()
         {
-            self.body = None;
             own.pool.put(own.connection, own.keep);
         }
     }

@@ -109,6 +109,13 @@ async fn secure(stream: TcpStream, host: &str, config: &Arc<ClientConfig>) -> io
     }
 }
 
+impl Socket {
+    /// Whether what is written may wait in a buffer.
+    pub(super) const fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::http::request::Parts;
 
 use super::Held;
 use crate::routes::Route;
 use crate::signature::{Origin, Proof};
+use crate::wire::RequestHead;
 
 /// A request that may pass, with the body that was judged. Only [`super::Claim::judge`] makes one.
 #[derive(Debug)]
 #[must_use]
 pub struct Admitted {
-    pub(super) head: Parts,
+    pub(super) head: Arc<RequestHead>,
     pub(super) body: Bytes,
     pub(super) held: Held,
     pub(super) route: Arc<Route>,
@@ -79,7 +79,7 @@ impl Admitted {
     }
 
     /// Gives the request up: head and body, once, with the room that the body takes.
-    pub fn into_request(self) -> (Parts, Bytes, Held) {
+    pub fn into_request(self) -> (Arc<RequestHead>, Bytes, Held) {
         (self.head, self.body, self.held)
     }
 }

@@ -1,10 +1,16 @@
 //! Reading a body, bounded in bytes and in time.
 
-use std::{error::Error, pin::pin, time::Duration};
+use std::{
+    error::Error,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Body;
+use hyper::body::{Body, Frame};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Held, Refusal};
@@ -37,14 +43,21 @@ where
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let began = Instant::now();
     let announced = body.size_hint().lower().min(bounds.bytes);
     let mut body = pin!(body);
     let mut whole = Whole::default();
     let mut length: u64 = 0;
-    loop {
-        let next = timeout_at(bounds.until(began, length), body.frame());
-        let Some(frame) = next.await.map_err(|_| Refusal::BodyTimeout)? else { break };
+    let mut began = None; // what is here already needs no clock
+    while !body.is_end_stream() {
+        let at_hand = if began.is_none() { at_hand(body.as_mut()).await } else { None };
+        let next = match at_hand {
+            Some(next) => next,
+            None => {
+                let until = bounds.until(*began.get_or_insert_with(Instant::now), length);
+                timeout_at(until, body.frame()).await.map_err(|_| Refusal::BodyTimeout)?
+            }
+        };
+        let Some(frame) = next else { break };
         let frame = frame.map_err(|_| Refusal::BodyIncomplete)?;
         let Ok(data) = frame.into_data() else { continue };
         let more = u64::try_from(data.len()).unwrap_or(u64::MAX);
@@ -58,6 +71,17 @@ where
         whole.add(data, announced);
     }
     Ok(whole.bytes())
+}
+
+/// The next frame, or that there is none, if that is known without waiting.
+async fn at_hand<B: Body>(
+    mut body: Pin<&mut B>,
+) -> Option<Option<Result<Frame<B::Data>, B::Error>>> {
+    poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+        Poll::Ready(next) => Poll::Ready(Some(next)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// The frames so far: the only one as it came, several in one buffer.

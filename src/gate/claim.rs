@@ -3,34 +3,20 @@
 use std::{error::Error, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use hyper::{
-    Method, Request, Version,
-    body::Body,
-    header::{self, HeaderMap, HeaderName},
-    http::request::Parts,
-};
+use hyper::body::Body;
 
 use super::{
     Admitted, Buffers, Held, Proven, Refusal, Refused, Seen, body, forwarded, forwarded::Public,
 };
 use crate::routes::{Access, Limits, Route, Table};
 use crate::signature::{Keyring, Message, Origin, Selector, Shape, Signature, verify};
-
-/// The header that carries the signature.
-const SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
-/// Names the SharedKey (Webhooks configuration API, public beta 2026).
-const SETTINGS: HeaderName = HeaderName::from_static("x-twilio-webhooks-signature-settings");
-/// Names the key in the earlier private beta.
-const KEY_SID: HeaderName = HeaderName::from_static("x-twilio-signature-key-sid");
-
-/// Names a request over its repetitions by Twilio. It is not signed.
-const IDEMPOTENCY_TOKEN: HeaderName = HeaderName::from_static("i-twilio-idempotency-token");
+use crate::wire::{Fields, Name, RequestHead, Version};
 
 /// A request that claims to come from Twilio, for a known route. `S` says whether its body has
 /// been read; only then can it be judged.
 #[derive(Debug)]
 pub struct Claim<S> {
-    head: Parts,
+    head: Arc<RequestHead>,
     route: Arc<Route>,
     stage: S,
 }
@@ -80,10 +66,14 @@ where
     ///
     /// # Errors
     /// [`Refused`], with every reason that needs no body.
-    pub fn new(request: Request<B>, peer: Option<IpAddr>, table: &Table) -> Result<Self, Refused> {
-        let (head, body) = request.into_parts();
-        let route = table.find(head.uri.path().as_bytes()).cloned();
-        let signed = head.headers.contains_key(SIGNATURE);
+    pub fn new(
+        head: Arc<RequestHead>,
+        body: B,
+        peer: Option<IpAddr>,
+        table: &Table,
+    ) -> Result<Self, Refused> {
+        let route = table.find(head.path()).cloned();
+        let signed = head.fields.contains(Name::TwilioSignature);
         let refuse = |reason, route| Err(Refused { reason, route });
         match route {
             Some(route) if signed || route.is_public() => {
@@ -159,24 +149,24 @@ impl Claim<Complete> {
 
 /// Everything that the head alone decides, for a request that presents a signature or needs none.
 fn examine(
-    head: &Parts,
+    head: &RequestHead,
     body: &impl Body,
     peer: Option<IpAddr>,
     route: &Route,
     table: &Table,
 ) -> Result<Presented, Refusal> {
     let forwarded = public_origin(head, peer, route, table)?;
-    if table.is_ambiguous(head.uri.path().as_bytes(), route) {
+    if table.is_ambiguous(head.path(), route) {
         return Err(Refusal::UnsafePath);
     }
-    if !route.takes(head.method.as_str()) {
+    if !route.takes(head.method()) {
         return Err(Refusal::MethodNotAllowed);
     }
     let signature = match &route.access {
         Access::Public => None,
         Access::Twilio(keyring) => {
-            let signature = signature(&head.headers).ok_or(Refusal::MalformedSignature)?;
-            if !keyring.knows(selector(&head.headers)) {
+            let signature = signature(&head.fields).ok_or(Refusal::MalformedSignature)?;
+            if !keyring.knows(selector(&head.fields)) {
                 return Err(Refusal::UnknownKey);
             }
             Some(signature)
@@ -190,14 +180,14 @@ fn examine(
 
 /// The origin that a believed proxy tells, else none: then `Host` must be the route's own.
 fn public_origin(
-    head: &Parts,
+    head: &RequestHead,
     peer: Option<IpAddr>,
     route: &Route,
     table: &Table,
 ) -> Result<Option<Box<Origin>>, Refusal> {
     let host = host(head);
     if let Some(trust) = table.trust().filter(|trust| trust.believes(peer)) {
-        match forwarded::origin(head, host, route.origin.as_ref(), trust)? {
+        match forwarded::origin(&head.fields, host, route.origin.as_ref(), trust)? {
             Public::Told(origin) => return Ok(Some(origin)),
             Public::Fixed => return Ok(None),
             Public::Untold => {}
@@ -209,74 +199,69 @@ fn public_origin(
 
 /// Whether a key signed exactly this URL and exactly this body.
 fn prove(
-    head: &Parts,
+    head: &RequestHead,
     body: &[u8],
     route: &Route,
     origin: &Origin,
     keyring: &Keyring,
     signature: &Signature,
 ) -> Result<Proven, Refusal> {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let message = Message::bind(shape(head), target.as_bytes(), body)?;
+    let message = Message::bind(shape(head), head.target(), body)?;
     if message.is_empty_form() && !route.allow_empty_form {
         return Err(Refusal::NoFormParams);
     }
-    let selector = selector(&head.headers);
+    let selector = selector(&head.fields);
     let proof = verify(&message, origin, keyring, selector, signature)?;
     Ok(Proven::Signed(proof))
 }
 
 /// Whether this signature may pass now, where the route wants nothing twice.
-fn once(head: &Parts, route: &Route, signature: &Signature, seen: &Seen) -> Result<(), Refusal> {
-    let token = head.headers.get(IDEMPOTENCY_TOKEN).map(|token| token.as_bytes());
+fn once(
+    head: &RequestHead,
+    route: &Route,
+    signature: &Signature,
+    seen: &Seen,
+) -> Result<(), Refusal> {
+    let token = head.fields.get(Name::IdempotencyToken);
     let passes = |rule| seen.lets_pass(signature, token, rule, std::time::Instant::now());
     if route.replay.is_none_or(passes) { Ok(()) } else { Err(Refusal::Replayed) }
 }
 
-/// The `Host` field (HTTP/1) or the authority (HTTP/2).
-fn host(head: &Parts) -> &str {
-    let field = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    field.or_else(|| head.uri.authority().map(|authority| authority.as_str())).unwrap_or_default()
+/// The `Host` field.
+fn host(head: &RequestHead) -> &str {
+    let field = head.fields.get(Name::Host).and_then(|value| std::str::from_utf8(value).ok());
+    field.unwrap_or_default()
 }
 
 /// The one signature, if it is one.
-fn signature(headers: &HeaderMap) -> Option<Signature> {
-    let mut values = headers.get_all(SIGNATURE).iter();
+fn signature(fields: &Fields) -> Option<Signature> {
+    let mut values = fields.all(Name::TwilioSignature);
     let only = values.next().filter(|_| values.next().is_none())?;
-    Signature::parse(only.as_bytes()).ok()
+    Signature::parse(only).ok()
 }
 
-fn selector(headers: &HeaderMap) -> Selector<'_> {
-    if !headers.contains_key(SETTINGS) && !headers.contains_key(KEY_SID) {
+fn selector(fields: &Fields) -> Selector<'_> {
+    if !fields.contains(Name::SignatureSettings) && !fields.contains(Name::KeySid) {
         return Selector::AuthToken;
     }
-    Selector::parse(
-        headers.get_all(SETTINGS).iter().map(|value| value.as_bytes()),
-        headers.get_all(KEY_SID).iter().map(|value| value.as_bytes()),
-    )
+    Selector::parse(fields.all(Name::SignatureSettings), fields.all(Name::KeySid))
 }
 
-fn shape(head: &Parts) -> Shape {
+fn shape(head: &RequestHead) -> Shape {
     if is_handshake(head) {
         return Shape::Handshake;
     }
-    let types = head.headers.get_all(header::CONTENT_TYPE).iter().map(|value| value.as_bytes());
-    Shape::of(head.method.as_str(), types, head.headers.contains_key(header::CONTENT_ENCODING))
+    let types = head.fields.all(Name::ContentType);
+    Shape::of(head.method(), types, head.fields.contains(Name::ContentEncoding))
 }
 
 /// RFC 6455 §4.1: a GET over HTTP/1.1 that asks to upgrade the connection to `websocket`, and to
 /// nothing else. Any other `Upgrade` is judged as the plain request it is, and dropped.
-fn is_handshake(head: &Parts) -> bool {
-    if head.method != Method::GET || head.version != Version::HTTP_11 {
+fn is_handshake(head: &RequestHead) -> bool {
+    if head.method() != "GET" || head.version() != Version::Http11 {
         return false;
     }
-    let mut upgrades = head.headers.get_all(header::UPGRADE).iter();
-    let websocket =
-        upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    websocket
-        && upgrades.next().is_none()
-        && head.headers.get_all(header::CONNECTION).iter().any(|value| {
-            let mut tokens = value.as_bytes().split(|&byte| byte == b',');
-            tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        })
+    let mut upgrades = head.fields.all(Name::Upgrade);
+    let websocket = upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+    websocket && upgrades.next().is_none() && head.fields.lists(Name::Connection, "upgrade")
 }

@@ -6,18 +6,10 @@
 
 use std::borrow::Cow;
 
-use hyper::{
-    header::{self, HeaderMap, HeaderName},
-    http::request::Parts,
-};
-
 use super::Refusal;
 use crate::routes::Trust;
 use crate::signature::{Origin, Scheme, split_port};
-
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+use crate::wire::{Fields, Name};
 
 /// What a proxy tells.
 #[derive(Debug)]
@@ -35,12 +27,12 @@ pub(super) enum Public {
 /// # Errors
 /// [`Refusal::UnknownHost`], also where it cannot be told what is told.
 pub(super) fn origin(
-    head: &Parts,
+    fields: &Fields,
     host: &str,
     fixed: Option<&Origin>,
     trust: &Trust,
 ) -> Result<Public, Refusal> {
-    let told = Told::of(&head.headers).ok_or(Refusal::UnknownHost)?;
+    let told = Told::of(fields).ok_or(Refusal::UnknownHost)?;
     if told.is_empty() {
         return Ok(Public::Untold);
     }
@@ -73,18 +65,18 @@ struct Place<'a> {
 
 impl<'a> Told<'a> {
     /// `X-Forwarded-*` and `Forwarded` together, if they agree.
-    fn of(headers: &'a HeaderMap) -> Option<Self> {
+    fn of(fields: &'a Fields) -> Option<Self> {
         let mut told = Self::default();
-        if let Some(proto) = first_element(only(headers, &PROTO)?)? {
+        if let Some(proto) = first_element(only(fields, Name::ForwardedProto)?)? {
             told.add_scheme(proto)?;
         }
-        if let Some(host) = first_element(only(headers, &HOST)?)? {
+        if let Some(host) = first_element(only(fields, Name::ForwardedHost)?)? {
             told.add_host(Cow::Borrowed(host))?;
         }
-        if let Some(port) = first_element(only(headers, &PORT)?)? {
+        if let Some(port) = first_element(only(fields, Name::ForwardedPort)?)? {
             told.add_port(number(port)?)?;
         }
-        if let Some(forwarded) = only(headers, &header::FORWARDED)? {
+        if let Some(forwarded) = only(fields, Name::Forwarded)? {
             told.add_forwarded(forwarded)?;
         }
         Some(told)
@@ -192,11 +184,13 @@ impl Place<'_> {
 
 /// The value of a field that may stand only once; `None` where it stands again or is no ASCII.
 #[expect(clippy::option_option, reason = "unreadable is not the same as absent")]
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
-    let mut values = headers.get_all(name).iter();
+fn only(fields: &Fields, name: Name) -> Option<Option<&str>> {
+    let mut values = fields.all(name);
     match (values.next(), values.next()) {
         (None, _) => Some(None),
-        (Some(only), None) => only.to_str().ok().map(Some),
+        (Some(only), None) => {
+            std::str::from_utf8(only).ok().filter(|only| only.is_ascii()).map(Some)
+        }
         (Some(_), Some(_)) => None,
     }
 }
@@ -252,7 +246,7 @@ fn is_token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::Request;
+    use crate::wire::RequestHead;
 
     /// What comes of these header lines; none, if they are refused.
     fn told(host: &str, lines: &str) -> Option<String> {
@@ -260,12 +254,10 @@ mod tests {
         trust.add_host("*.ngrok.app").unwrap();
         trust.add_host("hooks.example.com").unwrap();
         let fixed = Origin::parse("https://fixed.example/prefix").unwrap();
-        let mut request = Request::builder();
-        for (name, value) in lines.lines().map(|line| line.split_once(':').unwrap()) {
-            request = request.header(name, value.trim());
-        }
-        let head = request.body(()).unwrap().into_parts().0;
-        match origin(&head, host, Some(&fixed), &trust) {
+        let lines = lines.lines().map(|line| line.split_once(':').unwrap());
+        let lines = lines.map(|(name, value)| (name.as_bytes(), value.trim().as_bytes()));
+        let head = RequestHead::told("GET", "/", lines);
+        match origin(&head.fields, host, Some(&fixed), &trust) {
             Ok(Public::Told(origin)) => Some(origin.to_string()),
             Ok(Public::Fixed) => Some("fixed".to_owned()),
             Ok(Public::Untold) => Some("untold".to_owned()),

@@ -8,9 +8,9 @@
 //! An `Admitted` cannot be built by hand:
 //!
 //! ```compile_fail,E0451
-//! use gatekeeper::{gate::{Admitted, Proven}, routes::Route};
-//! use hyper::http::request::Parts;
-//! fn forge(head: Parts, body: bytes::Bytes, route: std::sync::Arc<Route>) -> Admitted {
+//! use gatekeeper::{gate::{Admitted, Proven}, routes::Route, wire::RequestHead};
+//! use std::sync::Arc;
+//! fn forge(head: Arc<RequestHead>, body: bytes::Bytes, route: Arc<Route>) -> Admitted {
 //!     Admitted { head, body, route, proven: Proven::DeclaredPublic, handshake: false, forwarded: None }
 //! }
 //! ```

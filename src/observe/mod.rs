@@ -19,8 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{Method, Uri};
-
 pub use line::Look;
 pub use metrics::{Loading, Metrics, RouteCounters, Standing};
 pub use sink::Sink;
@@ -29,6 +27,7 @@ pub use spans::{Spans, parent};
 
 use crate::forward::Failure;
 use crate::gate::{Proven, Refusal};
+use crate::wire::RequestHead;
 
 /// How many unsigned requests are told in one second.
 pub const UNSIGNED_LINES: u32 = 100;
@@ -40,10 +39,8 @@ pub struct Outcome {
     pub number: u64,
     /// The address of who connected, as text; none over a Unix socket.
     pub peer: Option<Arc<str>>,
-    /// The request's method.
-    pub method: Method,
-    /// The request's target; only its path is told, never the query.
-    pub target: Uri,
+    /// The request's head; of its target only the path is told, never the query.
+    pub head: Arc<RequestHead>,
     /// The route's counters, where one was found.
     pub route: Option<Arc<RouteCounters>>,
     /// What became of it.

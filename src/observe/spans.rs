@@ -14,15 +14,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use hyper::{HeaderMap, Method};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry::{
     InstrumentationScope, KeyValue,
-    propagation::TextMapPropagator,
+    propagation::{Extractor, TextMapPropagator},
     trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags},
 };
-use opentelemetry_http::{HeaderExtractor, hyper::HyperClient};
+use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
@@ -34,6 +33,7 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{Outcome, Verdict, line};
 use crate::gate::Proven;
+use crate::wire::{Fields, Name};
 
 /// Spans that wait at most.
 const QUEUE: usize = 2048;
@@ -164,12 +164,26 @@ async fn send(exporter: SpanExporter, mut queue: mpsc::Receiver<SpanData>, count
 /// Who called, as a valid `traceparent` says; of two there is none that holds (W3C Trace Context
 /// §4.3).
 #[must_use]
-pub fn parent(headers: &HeaderMap) -> SpanContext {
-    if headers.get_all("traceparent").iter().count() != 1 {
+pub fn parent(fields: &Fields) -> SpanContext {
+    if fields.all(Name::TraceParent).count() != 1 {
         return SpanContext::NONE;
     }
-    let context = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    let context = TraceContextPropagator::new().extract(&Carrier(fields));
     context.span().span_context().clone()
+}
+
+struct Carrier<'f>(&'f Fields);
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        let mut fields = self.0.iter();
+        let field = fields.find(|field| field.spelled.eq_ignore_ascii_case(key.as_bytes()))?;
+        std::str::from_utf8(field.value).ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.iter().filter_map(|field| std::str::from_utf8(field.spelled).ok()).collect()
+    }
 }
 
 /// A new span of the parent's trace, or of a new one; none where the parent is not sampled.
@@ -185,7 +199,7 @@ fn context(parent: &SpanContext) -> Option<SpanContext> {
 
 fn span(outcome: &Outcome, context: SpanContext, duration: Duration, start: u32) -> SpanData {
     let end_time = SystemTime::now();
-    let method = known(&outcome.method);
+    let method = known(outcome.head.method());
     let name = match &outcome.route {
         Some(route) => format!("{} {}", method.unwrap_or("HTTP"), route.path()).into(),
         None => method.unwrap_or("HTTP").to_owned().into(),
@@ -216,7 +230,7 @@ fn span(outcome: &Outcome, context: SpanContext, duration: Duration, start: u32)
 
 /// Names by OpenTelemetry's conventions for HTTP servers, and the gate's own.
 fn attributes(outcome: &Outcome, method: Option<&'static str>, start: u32) -> Vec<KeyValue> {
-    let path: String = outcome.target.path().chars().take(PATH).collect();
+    let path: String = String::from_utf8_lossy(outcome.head.path()).chars().take(PATH).collect();
     let mut attributes = vec![
         KeyValue::new("http.request.method", method.unwrap_or("_OTHER")),
         KeyValue::new("url.path", path),
@@ -249,10 +263,10 @@ fn error(outcome: &Outcome) -> Option<String> {
 }
 
 /// The methods of RFC 9110 and RFC 5789. Any other is what the sender chose to write.
-fn known(method: &Method) -> Option<&'static str> {
+fn known(method: &str) -> Option<&'static str> {
     const KNOWN: [&str; 9] =
         ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
-    KNOWN.into_iter().find(|known| *known == method.as_str())
+    KNOWN.into_iter().find(|known| *known == method)
 }
 
 fn number(bytes: u64) -> i64 {
@@ -264,11 +278,8 @@ mod tests {
     use super::*;
 
     fn told(values: &[&str]) -> SpanContext {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append("traceparent", value.parse().unwrap());
-        }
-        parent(&headers)
+        let fields = values.iter().map(|value| (&b"traceparent"[..], value.as_bytes()));
+        parent(&crate::wire::RequestHead::told("GET", "/", fields).fields)
     }
 
     #[test]

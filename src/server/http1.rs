@@ -1,33 +1,79 @@
-//! A stretch of HTTP/1.1.
+//! A stretch of HTTP/1.1 (RFC 9112): heads are read and answers written here, one after another.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
+    io,
     net::IpAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::time::{Sleep, sleep};
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::{io::AsyncReadExt, task::yield_now};
 
 use super::{
-    Stop,
     connection::{Left, Stream},
-    exchange::{Exchange, Transport},
-    wire::{Pulse, Record, Wire},
+    exchange::Exchange,
+    reply::{Ending, Reply, unreadable},
     worker::Worker,
 };
+use crate::forward::{Late, Patience, Pieces, Tunnel};
 use crate::routes::Limits;
+use crate::wire::{Framing, RequestHead, Rest, Scan, Unreadable, skip_empty_lines};
 
-/// How often a connection's health is looked at, at least. One timer a connection, and none a
-/// request.
-const LOOK: Duration = Duration::from_millis(500);
 /// A connection that has been silent for so long is put aside with less than HTTP needs.
 const RESTLESS: Duration = Duration::from_secs(1);
+/// How much is read at once: of a head, and of a body that is known to be longer.
+const READ: usize = 4 * 1024;
+const MOST_READ: usize = 64 * 1024;
+/// Pieces of an answer up to this size are gathered: copying is cheaper than a second piece.
+const SHORT: usize = 4 * 1024;
+
+/// A client that speaks HTTP/1.1.
+struct Conversation<'w, S> {
+    worker: &'w Worker,
+    limits: Limits,
+    stream: S,
+    /// What has arrived and is not yet taken.
+    heard: BytesMut,
+    scan: Scan,
+    /// What is to be said next, for as long as it is gathered.
+    text: Vec<u8>,
+    /// What is to come of the body of the request under way.
+    rest: Rest,
+    /// What its sender waits for before it sends that body, and whether it is still to be flushed.
+    invitation: &'static [u8],
+    unflushed: bool,
+    patience: Patience,
+}
+
+/// What comes of waiting for a head.
+enum Heard {
+    Head(RequestHead),
+    /// Not a byte of one.
+    Nothing,
+    /// No head, and why.
+    Unreadable(Unreadable),
+    /// The client has ended its side.
+    End,
+    /// It has taken too long.
+    Late,
+}
+
+/// What comes of an answer.
+enum Said {
+    /// All of it: another request may follow.
+    All,
+    /// All of it, and it was the last one.
+    Last,
+    /// All of it, and a tunnel begins.
+    Tunnel(Tunnel),
+    /// Not all of it: the client or the app is gone.
+    Part,
+}
 
 /// Answers requests until nothing more is to be said.
 pub(super) async fn serve<S: Stream>(
@@ -36,128 +82,240 @@ pub(super) async fn serve<S: Stream>(
     first: Bytes,
     peer: Option<IpAddr>,
 ) -> Left<S> {
-    let (wire, record) = Wire::new(stream, first);
-    let live = worker.shared.live.load_full();
-    let transport = Transport::Http1(record.clone());
-    let exchange = Exchange::new(Arc::clone(worker), peer, transport);
-    let service = service_fn(|request| exchange.answer(request));
-    let mut connection = builder(&live.limits).serve_connection(TokioIo::new(wire), service);
-    let mut health = Health::new(record.clone(), &live.limits, &worker.shared.stop);
-    drop(live);
-    let ended = spoken(&mut connection, &mut health, |http| http.graceful_shutdown()).await;
-    let http1::Parts { io, read_buf, .. } = connection.into_parts();
-    let stream = io.into_inner().into_socket();
-    match ended {
-        None => Left::Gone,
-        Some(Err(error)) => {
-            note(worker, peer, &error);
-            if record.has_ended() { Left::Gone } else { Left::Over(stream) }
+    let mut client = Conversation::new(worker, stream, &first);
+    let exchange = Exchange::new(Arc::clone(worker), peer, None);
+    loop {
+        let head = match client.head().await {
+            Heard::Head(head) => Arc::new(head),
+            Heard::Nothing => return Left::Idle(client.stream),
+            Heard::Unreadable(why) => return client.refuse(why, peer).await,
+            Heard::End => return Left::Over(client.stream),
+            Heard::Late => return Left::Gone,
+        };
+        let reply = match head.framing() {
+            Ok(framing) => exchange.answer(Arc::clone(&head), client.body(&head, framing)).await,
+            Err(what) => exchange.malformed(&head, what),
+        };
+        match client.say(&head, reply).await {
+            Said::All => {
+                skip_empty_lines(&mut client.heard); // as old clients send behind a body
+            }
+            Said::Last => return Left::Over(client.stream),
+            Said::Tunnel(tunnel) => {
+                return Left::Tunnel(client.stream, client.heard.freeze(), tunnel);
+            }
+            Said::Part => return Left::Gone,
         }
-        Some(Ok(())) => match exchange.tunnel() {
-            Some(tunnel) => Left::Tunnel(stream, read_buf, tunnel),
-            None if health.rested && read_buf.is_empty() => Left::Idle(stream),
-            None => Left::Over(stream),
-        },
+        if !client.heard.is_empty() {
+            yield_now().await; // one answer in each turn of the thread's connections
+        }
     }
 }
 
-/// Until hyper is done, or the connection has taken too long.
-async fn spoken<C>(
-    connection: &mut C,
-    health: &mut Health<'_>,
-    rest: impl Fn(Pin<&mut C>),
-) -> Option<hyper::Result<()>>
-where
-    C: Future<Output = hyper::Result<()>> + Unpin,
-{
-    let spoken = poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(ended) = Pin::new(&mut *connection).poll(cx) {
-                return Poll::Ready(Some(ended));
-            }
-            match health.poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Advice::Cut) => return Poll::Ready(None),
-                Poll::Ready(Advice::Rest) => rest(Pin::new(&mut *connection)),
-            }
-        }
-    });
-    spoken.await
-}
-
-fn note(worker: &Worker, peer: Option<IpAddr>, error: &hyper::Error) {
-    tracing::debug!(?peer, %error, "connection ended");
-    if error.is_parse() || error.is_parse_too_large() {
-        worker.shared.observer.unreadable();
-    }
-}
-
-/// hyper's side of the bargain: spelling kept, nothing added, everything bounded. It answers 400,
-/// 414 and 431 by itself. Time is bounded by [`Health`].
-fn builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .preserve_header_case(true)
-        .auto_date_header(false)
-        .half_close(true)
-        .max_buf_size(limits.max_head_bytes)
-        .max_headers(limits.max_headers);
-    builder
-}
-
-/// What is to be done about a connection.
-enum Advice {
-    /// Nothing is going on: HTTP may rest.
-    Rest,
-    /// It has taken too long.
-    Cut,
-}
-
-/// Looks at a connection from time to time.
-struct Health<'w> {
-    record: Record,
-    head: Duration,
-    blocked: Duration,
-    every: Duration,
-    stop: &'w Stop,
-    next: Pin<Box<Sleep>>,
-    /// Rest was advised.
-    rested: bool,
-}
-
-impl<'w> Health<'w> {
-    fn new(record: Record, limits: &Limits, stop: &'w Stop) -> Self {
-        let every = LOOK.min(limits.head_timeout.div_f32(4.0)).max(Duration::from_millis(1));
+impl<'w, S: Stream> Conversation<'w, S> {
+    fn new(worker: &'w Worker, stream: S, first: &[u8]) -> Self {
+        let limits = worker.shared.live.load().limits.clone();
+        let patience = Patience::new(limits.head_timeout.min(limits.response_idle_timeout));
+        let mut heard = BytesMut::with_capacity(READ.max(first.len()));
+        heard.extend_from_slice(first);
         Self {
-            record,
-            head: limits.head_timeout,
-            blocked: limits.response_idle_timeout,
-            every,
-            stop,
-            next: Box::pin(sleep(every)),
-            rested: false,
+            worker,
+            limits,
+            stream,
+            heard,
+            scan: Scan::default(),
+            text: Vec::new(),
+            rest: Rest::Length(0),
+            invitation: b"",
+            unflushed: false,
+            patience,
         }
     }
 
-    /// Ready when something is to be done.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Advice> {
-        while self.next.as_mut().poll(cx).is_ready() {
-            self.next.set(sleep(self.every));
-            let for_long = |since: Instant, limit| since.elapsed() >= limit;
-            match self.record.pulse() {
-                Pulse::Head(since) if for_long(since, self.head) => {
-                    return Poll::Ready(Advice::Cut);
-                }
-                Pulse::Blocked(since) if for_long(since, self.blocked) => {
-                    return Poll::Ready(Advice::Cut);
-                }
-                Pulse::Idle(since) if for_long(since, RESTLESS) || self.stop.is_told() => {
-                    self.rested = true;
-                    return Poll::Ready(Advice::Rest);
-                }
-                Pulse::Answering | Pulse::Head(_) | Pulse::Blocked(_) | Pulse::Idle(_) => {}
+    /// Waits for the next head.
+    async fn head(&mut self) -> Heard {
+        let Self { worker, limits, stream, heard, scan, patience, .. } = self;
+        if heard.is_empty() {
+            let stop = &worker.shared.stop;
+            if worker.shared.room.is_crowded(limits) {
+                return Heard::Nothing;
+            }
+            let enough = |waited| waited >= RESTLESS || stop.is_told();
+            match patience.within(enough, |cx| read(stream, heard, READ, cx)).await {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return Heard::End,
+                Err(Late) => return Heard::Nothing,
             }
         }
-        Poll::Pending
+        let Limits { max_head_bytes, max_headers, head_timeout, .. } = *limits;
+        let head = patience.within(
+            |waited| waited >= head_timeout,
+            |cx| loop {
+                match RequestHead::take(heard, scan, max_head_bytes, max_headers) {
+                    Ok(Some(head)) => return Poll::Ready(Heard::Head(head)),
+                    Ok(None) => {}
+                    Err(why) => return Poll::Ready(Heard::Unreadable(why)),
+                }
+                if !matches!(ready!(read(stream, heard, READ, cx)), Ok(1..)) {
+                    return Poll::Ready(Heard::End);
+                }
+            },
+        );
+        head.await.unwrap_or(Heard::Late)
+    }
+
+    /// The body behind this head.
+    fn body(&mut self, head: &RequestHead, framing: Framing) -> Incoming<'_, 'w, S> {
+        self.rest = framing.into();
+        let invites = head.expects_continue();
+        self.invitation = if invites { b"HTTP/1.1 100 Continue\r\n\r\n" } else { b"" };
+        Incoming(self)
+    }
+
+    /// Answers what cannot be read as HTTP.
+    async fn refuse(mut self, why: Unreadable, peer: Option<IpAddr>) -> Left<S> {
+        tracing::debug!(?peer, ?why, "unreadable");
+        self.worker.shared.observer.unreadable();
+        match self.write(&unreadable(why), b"").await {
+            Ok(()) => Left::Over(self.stream),
+            Err(_) => Left::Gone,
+        }
+    }
+
+    /// Answers a request.
+    async fn say(&mut self, head: &RequestHead, mut reply: Reply) -> Said {
+        // What is here of a body that nobody wants need not end the connection.
+        while let Ok(Some(_unwanted)) = self.rest.take(&mut self.heard) {}
+        let tunnel = reply.tunnel();
+        let stays = self.rest.is_over() && head.keeps_alive() && !self.worker.shared.stop.is_told();
+        let mut text = std::mem::take(&mut self.text);
+        let ending = reply.write_head(head, stays, &mut text);
+        let said = self.relay(&mut text, &mut reply, ending).await;
+        self.text = text;
+        match (said, tunnel) {
+            (Err(_), _) => Said::Part,
+            (Ok(()), Some(tunnel)) => Said::Tunnel(tunnel),
+            (Ok(()), None) if ending.is_last() => Said::Last,
+            (Ok(()), None) => Said::All,
+        }
+    }
+
+    /// Sends `text` and the answer's body, each piece as the app sends it.
+    async fn relay(
+        &mut self,
+        text: &mut Vec<u8>,
+        reply: &mut Reply,
+        ending: Ending,
+    ) -> io::Result<()> {
+        while ending.has_body() {
+            let waits = !text.is_empty();
+            let data = poll_fn(|cx| match reply.poll_data(cx) {
+                Poll::Pending if waits => Poll::Ready(None),
+                data => data.map(Some),
+            });
+            match data.await {
+                None => self.flush(text, b"").await?,
+                Some(None) => break,
+                Some(Some(Err(error))) => {
+                    self.flush(text, b"").await?;
+                    return Err(error);
+                }
+                Some(Some(Ok(data))) => {
+                    ending.begin_piece(data.len(), text);
+                    if data.len() <= SHORT {
+                        text.extend_from_slice(&data);
+                    } else {
+                        self.flush(text, &data).await?;
+                    }
+                    ending.end_piece(data.len(), text);
+                }
+            }
+            if text.len() > SHORT {
+                self.flush(text, b"").await?;
+            }
+        }
+        ending.end(text);
+        self.flush(text, b"").await
+    }
+
+    async fn flush(&mut self, text: &mut Vec<u8>, more: &[u8]) -> io::Result<()> {
+        self.write(text, more).await?;
+        text.clear();
+        Ok(())
+    }
+
+    /// Writes both, unless the client takes nothing for too long at any time.
+    async fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<()> {
+        let Self { stream, patience, limits, .. } = self;
+        let mut pieces = Pieces([first, second]);
+        let enough = |waited| waited >= limits.response_idle_timeout;
+        let late = |Late| Err(io::ErrorKind::TimedOut.into());
+        while !pieces.is_empty() {
+            let written = patience.within(enough, |cx| pieces.poll_write(stream, cx)).await;
+            if written.unwrap_or_else(late)? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        let flushed = patience.within(enough, |cx| Pin::new(&mut *stream).poll_flush(cx)).await;
+        flushed.unwrap_or_else(|Late| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Reads about so much; how much it was.
+fn read<S: Stream>(
+    stream: &mut S,
+    heard: &mut BytesMut,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if heard.capacity().saturating_sub(heard.len()) < wanted / 4 {
+        heard.reserve(wanted);
+    }
+    pin!(stream.read_buf(heard)).poll(cx)
+}
+
+/// The body of the request under way, read as it is asked for.
+struct Incoming<'c, 'w, S>(&'c mut Conversation<'w, S>);
+
+impl<S: Stream> Body for Incoming<'_, '_, S> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Conversation { stream, heard, rest, invitation, unflushed, .. } =
+            &mut *self.get_mut().0;
+        loop {
+            if let Some(data) = rest.take(heard).map_err(io::Error::other)? {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            if rest.is_over() {
+                return Poll::Ready(None);
+            }
+            while !invitation.is_empty() {
+                let count = ready!(Pin::new(&mut *stream).poll_write(cx, invitation))?;
+                *invitation = invitation.get(count.max(1)..).unwrap_or_default();
+                *unflushed = true;
+            }
+            if *unflushed {
+                ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+                *unflushed = false;
+            }
+            let left = rest.length().and_then(|left| usize::try_from(left).ok());
+            let wanted = left.map_or(READ, |left| left.clamp(READ, MOST_READ));
+            if ready!(read(stream, heard, wanted, cx))? == 0 {
+                return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.rest.is_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.rest.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

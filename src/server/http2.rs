@@ -1,25 +1,33 @@
 //! A stretch of HTTP/2, and what of it the gate would otherwise not see as it sees HTTP/1.1.
 
-use std::{future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use hyper::{
-    Request, Uri,
+    Request, Response,
+    body::Incoming,
     header::{self, HeaderMap, HeaderValue},
-    http::uri::PathAndQuery,
+    http::request::Parts,
     server::conn::http2,
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::sleep;
-
-use super::{
-    connection::Stream,
-    exchange::{Exchange, Transport},
-    wire::{Malformed, Wire},
-    worker::Worker,
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::sleep,
 };
+
+use super::{connection::Stream, exchange::Exchange, reply::Reply, worker::Worker};
 use crate::routes::Limits;
+use crate::wire::{Malformed, RequestHead};
 
 /// Requests at once on one connection.
 const STREAMS: u32 = 128;
@@ -35,28 +43,22 @@ pub(super) async fn serve<S: Stream>(
     first: Bytes,
     peer: Option<IpAddr>,
 ) {
-    let (wire, record) = Wire::new(stream, first);
-    record.end(); // frames are no heads
     let limits = worker.shared.live.load().limits.clone();
-    let exchange = Arc::new(Exchange::new(Arc::clone(worker), peer, Transport::Http2));
-    let service = service_fn({
-        let exchange = Arc::clone(&exchange);
-        move |request| {
-            let exchange = Arc::clone(&exchange);
-            async move { exchange.answer(request).await }
-        }
-    });
-    let connection = builder(&limits).serve_connection(TokioIo::new(wire), service);
+    let pace = Arc::new(Pace::new());
+    let exchange = Arc::new(Exchange::new(Arc::clone(worker), peer, Some(Arc::clone(&pace))));
+    let service = service_fn(move |request| answer(Arc::clone(&exchange), request));
+    let stream = TokioIo::new(Begun { first, stream });
+    let connection = builder(&limits).serve_connection(stream, service);
     let mut connection = pin!(connection);
     let mut next = pin!(sleep(LOOK));
     let ended = poll_fn(|cx| {
         while next.as_mut().poll(cx).is_ready() {
             next.set(sleep(LOOK));
-            if worker.shared.stop.is_told() || exchange.idle_for() >= limits.idle_timeout {
+            if worker.shared.stop.is_told() || pace.idle_for() >= limits.idle_timeout {
                 connection.as_mut().graceful_shutdown();
             }
-            if exchange.idle_for() >= limits.idle_timeout.saturating_add(PING)
-                || exchange.stalled_for() >= longest_stall(&limits)
+            if pace.idle_for() >= limits.idle_timeout.saturating_add(PING)
+                || pace.stalled_for() >= longest_stall(&limits)
             {
                 return Poll::Ready(Ok(()));
             }
@@ -87,24 +89,37 @@ fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Puts a request into the form that HTTP/1.1 would have given it: one `Host`, one `Cookie`, the
+async fn answer(
+    exchange: Arc<Exchange>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, Infallible> {
+    let (mut head, body) = request.into_parts();
+    let reply = match as_http1(&mut head) {
+        Ok(head) => exchange.answer(Arc::new(head), body).await,
+        Err(what) => {
+            let method = head.method.as_str();
+            let head = RequestHead::told(method, head.uri.path(), std::iter::empty());
+            exchange.malformed(&Arc::new(head), what)
+        }
+    };
+    Ok(reply.into_response())
+}
+
+/// Puts a head into the form that HTTP/1.1 would have given it: one `Host`, one `Cookie`, the
 /// target alone.
 ///
 /// # Errors
 /// Where `host` and `:authority` name different hosts, or neither names one: apps differ in which
 /// of them they believe (RFC 9113 §8.3.1).
-pub(super) fn as_http1<B>(request: &mut Request<B>) -> Result<(), Malformed> {
-    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let host = one_host(request.headers(), authority.as_deref())?;
-    let target = request.uri().path_and_query().cloned();
-    if !target.as_ref().is_some_and(|target| target.as_str().starts_with('/')) {
-        return Err("target_form");
-    }
-    *request.uri_mut() = Uri::from(target.unwrap_or(PathAndQuery::from_static("/")));
-    let headers = request.headers_mut();
-    headers.insert(header::HOST, host);
-    join_cookies(headers);
-    Ok(())
+fn as_http1(head: &mut Parts) -> Result<RequestHead, Malformed> {
+    let authority = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    let host = one_host(&head.headers, authority.as_deref())?;
+    let target = head.uri.path_and_query().map(|target| target.as_str());
+    let target = target.filter(|target| target.starts_with('/')).ok_or("target_form")?;
+    head.headers.insert(header::HOST, host);
+    join_cookies(&mut head.headers);
+    let fields = head.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
+    Ok(RequestHead::told(head.method.as_str(), target, fields))
 }
 
 fn one_host(headers: &HeaderMap, authority: Option<&str>) -> Result<HeaderValue, Malformed> {
@@ -134,43 +149,137 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// How many exchanges are under way on a connection, and when one of them last moved.
+pub(super) struct Pace(Mutex<Moves>);
+
+struct Moves {
+    open: usize,
+    since: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self(Mutex::new(Moves { open: 0, since: Instant::now() }))
+    }
+
+    pub(super) fn begin(&self) {
+        let mut moves = self.moves();
+        *moves = Moves { open: moves.open.saturating_add(1), since: Instant::now() };
+    }
+
+    pub(super) fn moved(&self) {
+        self.moves().since = Instant::now();
+    }
+
+    pub(super) fn end(&self) {
+        let mut moves = self.moves();
+        *moves = Moves { open: moves.open.saturating_sub(1), since: Instant::now() };
+    }
+
+    /// For how long nothing has been under way.
+    fn idle_for(&self) -> Duration {
+        let moves = self.moves();
+        if moves.open == 0 { moves.since.elapsed() } else { Duration::ZERO }
+    }
+
+    /// For how long something has been under way and nothing has moved.
+    fn stalled_for(&self) -> Duration {
+        let moves = self.moves();
+        if moves.open > 0 { moves.since.elapsed() } else { Duration::ZERO }
+    }
+
+    /// A panic elsewhere cannot leave a half-changed state behind.
+    fn moves(&self) -> MutexGuard<'_, Moves> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream whose first bytes have been read already.
+struct Begun<S> {
+    first: Bytes,
+    stream: S,
+}
+
+impl<S: Stream> AsyncRead for Begun<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let length = self.first.len().min(buffer.remaining());
+        buffer.put_slice(&self.first.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> AsyncWrite for Begun<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Name;
 
-    fn request(uri: &str, fields: &[(&str, &str)]) -> Request<()> {
+    fn head(uri: &str, fields: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().uri(uri);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        request.body(()).unwrap()
+        request.body(()).unwrap().into_parts().0
     }
 
     #[test]
     fn host_and_authority_must_agree() {
         for (uri, fields, outcome) in [
-            ("https://h/p?q", &[][..], Ok(())),
-            ("https://h/p", &[("host", "h")], Ok(())),
-            ("/p", &[("host", "h")], Ok(())),
+            ("https://h/p?q", &[][..], Ok(&b"h"[..])),
+            ("https://h/p", &[("host", "h")], Ok(b"h")),
+            ("/p", &[("host", "h")], Ok(b"h")),
             ("https://h/p", &[("host", "i")], Err("host_and_authority")),
             ("https://h/p", &[("host", "h"), ("host", "h")], Err("repeated_host")),
             ("/p", &[], Err("missing_host")),
         ] {
-            let mut request = request(uri, fields);
-            assert_eq!(as_http1(&mut request), outcome, "{uri} {fields:?}");
-            if outcome.is_ok() {
-                assert_eq!(request.headers()[header::HOST], "h");
-                assert!(request.uri().authority().is_none());
-            }
+            let told = as_http1(&mut head(uri, fields));
+            let hosts = told.as_ref().map(|head| head.fields.get(Name::Host).unwrap_or_default());
+            assert_eq!(hosts.map_err(|what| *what), outcome, "{uri} {fields:?}");
         }
     }
 
     #[test]
     fn crumbs_are_one_cookie_again() {
-        let mut request =
-            request("https://h/", &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
-        as_http1(&mut request).unwrap();
-        let cookies: Vec<_> = request.headers().get_all(header::COOKIE).iter().collect();
-        assert_eq!(cookies, ["a=1; b=2; c=3"]);
+        let crumbs = [("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")];
+        let told = as_http1(&mut head("https://h/p?q", &crumbs)).unwrap();
+        let cookies = told.fields.iter().filter(|field| field.spelled == b"cookie");
+        assert!(cookies.map(|field| field.value).eq([&b"a=1; b=2; c=3"[..]]));
+        assert_eq!(told.target(), b"/p?q");
     }
 }

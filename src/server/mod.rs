@@ -17,7 +17,6 @@ mod steward;
 mod stop;
 mod systemd;
 mod tls;
-mod wire;
 mod worker;
 
 use std::{io, sync::Arc, thread};

@@ -1,7 +1,7 @@
 //! What the sender is told.
 
 use std::{
-    io,
+    io::{self, Write as _},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -10,25 +10,54 @@ use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    header::{HeaderName, HeaderValue},
 };
 
 use super::exchange::Telling;
-use crate::forward::{Failure, Relayed};
+use crate::forward::{Answer, Failure, Tunnel};
 use crate::gate::Refusal;
 use crate::observe::Verdict;
 use crate::routes::Statuses;
+use crate::wire::{RequestHead, Unreadable, Version};
 
-/// The body of an answer. When it is dropped, the exchange is over and told of.
+/// An answer. When it is dropped, the exchange is over and told of.
 pub(super) struct Reply {
     text: Text,
+    /// The connection ends with it.
+    closes: bool,
     telling: Telling,
 }
 
-/// One constant line of ours, or what the app says.
+/// What the sender is told.
 enum Text {
-    Line(&'static str),
-    Relayed(Relayed),
+    /// One constant line of ours, and whether to try again.
+    Line(&'static str, Retry),
+    /// What the app says.
+    App(Box<Answer>),
+}
+
+/// Whether another try may help.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    No,
+    Soon,
+}
+
+/// How an answer's body ends in HTTP/1.1 (RFC 9112 §6.3).
+#[derive(Clone, Copy)]
+pub(super) struct Ending {
+    body: Framed,
+    /// The connection ends with it.
+    last: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framed {
+    /// There is none.
+    Empty,
+    /// By its length, or with the connection.
+    Plain,
+    Chunked,
 }
 
 /// What a connection is told that there is no room for.
@@ -38,7 +67,7 @@ pub(super) const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-Af
 
 /// A refusal, answered. The one place where a reason becomes a status: a new reason does not
 /// compile until it has one.
-pub(super) fn refusal(reason: Refusal, statuses: Statuses, telling: Telling) -> Response<Reply> {
+pub(super) fn refusal(reason: Refusal, statuses: Statuses, telling: Telling) -> Reply {
     let (status, text) = match reason {
         Refusal::MissingSignature => (
             configured(statuses.missing),
@@ -60,13 +89,12 @@ pub(super) fn refusal(reason: Refusal, statuses: Statuses, telling: Telling) -> 
         Refusal::BodyIncomplete => return malformed(telling),
         Refusal::Overloaded => return overloaded(telling),
     };
-    let response = line(status, text, telling);
-    let rest_is_unread = matches!(reason, Refusal::BodyTooLarge | Refusal::BodyTimeout);
-    if rest_is_unread { close(response) } else { response }
+    let closes = matches!(reason, Refusal::BodyTooLarge | Refusal::BodyTimeout); // with the rest unread
+    Reply { closes, ..line(status, text, telling) }
 }
 
 /// No answer from the app.
-pub(super) fn failure(failure: Failure, telling: Telling) -> Response<Reply> {
+pub(super) fn failure(failure: Failure, telling: Telling) -> Reply {
     match failure {
         Failure::Unreachable | Failure::Failed => {
             line(StatusCode::BAD_GATEWAY, "The app did not answer\n", telling)
@@ -79,36 +107,46 @@ pub(super) fn failure(failure: Failure, telling: Telling) -> Response<Reply> {
 }
 
 /// What the app says, as it says it.
-pub(super) fn relayed(response: Response<Relayed>, mut telling: Telling) -> Response<Reply> {
-    telling.outcome.status = response.status().as_u16();
-    response.map(|relayed| Reply { text: Text::Relayed(relayed), telling })
+pub(super) fn relayed(answer: Answer, mut telling: Telling) -> Reply {
+    telling.outcome.status = answer.head.status;
+    Reply { text: Text::App(Box::new(answer)), closes: false, telling }
 }
 
 /// No proper HTTP. Where such a message ends is anybody's guess, so the connection ends with it.
-pub(super) fn malformed(telling: Telling) -> Response<Reply> {
-    close(line(StatusCode::BAD_REQUEST, "Bad Request\n", telling))
+pub(super) fn malformed(telling: Telling) -> Reply {
+    Reply { closes: true, ..line(StatusCode::BAD_REQUEST, "Bad Request\n", telling) }
 }
 
-fn overloaded(telling: Telling) -> Response<Reply> {
-    let mut response = line(StatusCode::SERVICE_UNAVAILABLE, "Try again later\n", telling);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+fn overloaded(telling: Telling) -> Reply {
+    let mut reply = line(StatusCode::SERVICE_UNAVAILABLE, "Try again later\n", telling);
+    reply.text = Text::Line("Try again later\n", Retry::Soon);
+    reply
 }
 
-/// Asks for the connection to be closed after this answer.
-pub(super) fn close<B>(mut response: Response<B>) -> Response<B> {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-fn line(status: StatusCode, text: &'static str, mut telling: Telling) -> Response<Reply> {
+fn line(status: StatusCode, text: &'static str, mut telling: Telling) -> Reply {
     telling.outcome.status = status.as_u16();
-    let mut response = Response::new(Reply { text: Text::Line(text), telling });
-    *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, plain);
-    response
+    Reply { text: Text::Line(text, Retry::No), closes: false, telling }
 }
+
+/// No head that could be judged: this is the last thing to be said.
+pub(super) fn unreadable(why: Unreadable) -> Vec<u8> {
+    let (status, text) = match why {
+        Unreadable::Malformed => (StatusCode::BAD_REQUEST, "Bad Request\n"),
+        Unreadable::TargetTooLong => (StatusCode::URI_TOO_LONG, "Target too long\n"),
+        Unreadable::TooLarge => {
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Header fields too large\n")
+        }
+    };
+    let reason = status.canonical_reason().unwrap_or_default();
+    let (status, length) = (status.as_u16(), text.len());
+    format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {PLAIN}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{text}"
+    )
+    .into_bytes()
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The configuration takes 400 to 599 only.
 fn configured(number: u16) -> StatusCode {
@@ -116,20 +154,175 @@ fn configured(number: u16) -> StatusCode {
 }
 
 impl Reply {
+    /// The tunnel that begins behind this answer.
+    pub(super) fn tunnel(&mut self) -> Option<Tunnel> {
+        match &mut self.text {
+            Text::App(answer) => answer.tunnel.take(),
+            Text::Line(..) => None,
+        }
+    }
+
+    const fn status(&self) -> u16 {
+        self.telling.outcome.status
+    }
+
+    /// How many bytes of body are to come, where that is known.
+    fn length(&self) -> Option<u64> {
+        match &self.text {
+            Text::Line(text, _) => u64::try_from(text.len()).ok(),
+            Text::App(answer) => answer.body.length(),
+        }
+    }
+
+    fn each_field(&self, mut put: impl FnMut(&[u8], &[u8])) {
+        match &self.text {
+            Text::App(answer) => answer.fields().for_each(|field| put(field.spelled, field.value)),
+            Text::Line(_, retry) => {
+                put(b"Content-Type", PLAIN.as_bytes());
+                if *retry == Retry::Soon {
+                    put(b"Retry-After", b"1");
+                }
+            }
+        }
+    }
+
+    /// Writes its head as HTTP/1.1 has it. `stays` says that the connection may go on after it.
+    pub(super) fn write_head(
+        &self,
+        request: &RequestHead,
+        stays: bool,
+        to: &mut Vec<u8>,
+    ) -> Ending {
+        let is_10 = request.version() == Version::Http10;
+        self.write_status(is_10, to);
+        let mut has_length = false;
+        self.each_field(|name, value| {
+            has_length |= name.eq_ignore_ascii_case(b"content-length");
+            for part in [name, b": ", value, b"\r\n"] {
+                to.extend_from_slice(part);
+            }
+        });
+        let mut last = self.closes || !stays;
+        let mut body = Framed::Plain;
+        match self.length() {
+            _ if self.status() == 101 => (body, last) = (Framed::Empty, false),
+            _ if request.method() == "HEAD" || matches!(self.status(), 204 | 304) => {
+                body = Framed::Empty;
+            }
+            _ if has_length => {}
+            Some(length) => {
+                to.extend_from_slice(b"Content-Length: ");
+                to.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                to.extend_from_slice(b"\r\n");
+            }
+            None if is_10 => last = true,
+            None => {
+                to.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+                body = Framed::Chunked;
+            }
+        }
+        if last {
+            to.extend_from_slice(b"Connection: close\r\n");
+        } else if is_10 {
+            to.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        to.extend_from_slice(b"\r\n");
+        Ending { body, last }
+    }
+
+    fn write_status(&self, is_10: bool, to: &mut Vec<u8>) {
+        to.extend_from_slice(if is_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+        to.extend_from_slice(itoa::Buffer::new().format(self.status()).as_bytes());
+        to.push(b' ');
+        let usual = StatusCode::from_u16(self.status()).ok();
+        let usual = usual.and_then(|status| status.canonical_reason()).unwrap_or_default();
+        match &self.text {
+            Text::App(answer) if !answer.head.reason().is_empty() => {
+                to.extend_from_slice(answer.head.reason());
+            }
+            _ => to.extend_from_slice(usual.as_bytes()),
+        }
+        to.extend_from_slice(b"\r\n");
+    }
+
+    /// As hyper sends it over HTTP/2.
+    pub(super) fn into_response(mut self) -> Response<Self> {
+        let mut response = Response::new(());
+        *response.status_mut() =
+            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        self.each_field(|name, value| {
+            let name = HeaderName::from_bytes(name);
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                response.headers_mut().append(name, value);
+            }
+        });
+        if let Text::Line(text, _) = &mut self.text
+            && self.telling.outcome.head.method() == "HEAD"
+        {
+            *text = "";
+        }
+        response.map(|()| self)
+    }
+
+    /// The next piece of its body; nothing at the end.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let data = match &mut self.text {
+            Text::Line("", _) => Poll::Ready(None),
+            Text::Line(text, _) => {
+                Poll::Ready(Some(Ok(Bytes::from_static(std::mem::take(text).as_bytes()))))
+            }
+            Text::App(answer) => answer.body.poll_data(cx),
+        };
+        if let Poll::Ready(Some(data)) = &data {
+            self.note(data);
+        }
+        data
+    }
+
     /// Notes what is sent, and whether the app broke off.
-    fn note(&mut self, frame: &io::Result<Frame<Bytes>>) {
-        self.telling.moved();
+    fn note(&mut self, data: &io::Result<Bytes>) {
         let outcome = &mut self.telling.outcome;
-        match frame {
-            Ok(frame) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                outcome.sent = outcome.sent.saturating_add(u64::try_from(length).unwrap_or(0));
+        match data {
+            Ok(data) => {
+                let length = u64::try_from(data.len()).unwrap_or(0);
+                outcome.sent = outcome.sent.saturating_add(length);
             }
             Err(_) => {
                 if let Verdict::Admitted(proven) = &outcome.verdict {
                     outcome.verdict = Verdict::Failed(proven.clone(), Failure::Failed);
                 }
             }
+        }
+    }
+}
+
+impl Ending {
+    pub(super) const fn is_last(self) -> bool {
+        self.last
+    }
+
+    pub(super) fn has_body(self) -> bool {
+        self.body != Framed::Empty
+    }
+
+    /// What stands before a piece of so many bytes.
+    pub(super) fn begin_piece(self, length: usize, to: &mut Vec<u8>) {
+        if self.body == Framed::Chunked && length > 0 {
+            let _never_fails = write!(to, "{length:x}\r\n");
+        }
+    }
+
+    /// What stands behind it. An empty piece would be the last one.
+    pub(super) fn end_piece(self, length: usize, to: &mut Vec<u8>) {
+        if self.body == Framed::Chunked && length > 0 {
+            to.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// What stands behind the last piece.
+    pub(super) fn end(self, to: &mut Vec<u8>) {
+        if self.body == Framed::Chunked {
+            to.extend_from_slice(b"0\r\n\r\n");
         }
     }
 }
@@ -141,32 +334,19 @@ impl Body for Reply {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let frame = match &mut self.text {
-            Text::Line("") => Poll::Ready(None),
-            Text::Line(text) => {
-                let data = Bytes::from_static(std::mem::take(text).as_bytes());
-                Poll::Ready(Some(Ok(Frame::data(data))))
-            }
-            Text::Relayed(relayed) => Pin::new(relayed).poll_frame(cx),
-        };
-        if let Poll::Ready(Some(frame)) = &frame {
-            self.note(frame);
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let data = self.poll_data(cx);
+        if data.is_ready() {
+            self.telling.moved();
         }
-        frame
+        data.map(|data| data.map(|data| data.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.text {
-            Text::Line(text) => text.is_empty(),
-            Text::Relayed(relayed) => relayed.is_end_stream(),
-        }
+        self.length() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.text {
-            Text::Line(text) => SizeHint::with_exact(u64::try_from(text.len()).unwrap_or(0)),
-            Text::Relayed(relayed) => relayed.size_hint(),
-        }
+        self.length().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -83,10 +83,20 @@ impl Room {
         if of_peer > limits.max_connections_per_peer {
             return Err(Full::Peer);
         }
-        if before >= limits.max_connections.min(self.most) && !self.make_room() {
+        if before >= self.size(limits) && !self.make_room() {
             return Err(Full::All);
         }
         Ok(place)
+    }
+
+    /// Whether places are getting scarce: who has nothing to say should idle where it can be asked
+    /// to leave.
+    pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
+        self.connections() > self.size(limits) / 2
+    }
+
+    fn size(&self, limits: &Limits) -> usize {
+        limits.max_connections.min(self.most)
     }
 
     /// Asks the connection that has idled the longest to leave; `false` if none idles.
@@ -181,6 +191,17 @@ mod tests {
         assert!(parked.as_mut().poll(&mut cx).is_ready());
         drop(parked);
         assert!(room.enter(None, &limits()).is_err());
+    }
+
+    #[test]
+    fn places_are_scarce_when_half_of_them_are_taken() {
+        let room = Arc::new(Room::within(1024));
+        let most = Limits { max_connections: 4, ..Limits::default() };
+        let mut places = Vec::new();
+        for is_crowded in [false, false, true, true] {
+            places.push(room.enter(None, &most).unwrap());
+            assert_eq!(room.is_crowded(&most), is_crowded, "{}", places.len());
+        }
     }
 
     #[test]

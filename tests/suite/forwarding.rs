@@ -34,7 +34,7 @@ fn named<'f>(fields: &'f [(String, String)], name: &str) -> Vec<(&'f str, &'f st
 }
 
 /// Everything that a request line may have in its middle.
-const TARGETS: [&str; 24] = [
+const TARGETS: [&str; 26] = [
     "/",
     "/?",
     "/??",
@@ -59,10 +59,9 @@ const TARGETS: [&str; 24] = [
     "/{\"a\":1}",
     "/voice?plus=%2B+%2b|^`{}",
     "/M\u{fc}nchen?stra\u{df}e",
+    "/voice?q={\"a\":1}",
+    "/voice?a=<b>",
 ];
-
-/// Quotes and angle brackets in a query: the HTTP library takes them for no target at all.
-const UNSENDABLE: [&str; 2] = ["/voice?q={\"a\":1}", "/voice?a=<b>"];
 
 #[test]
 fn targets_arrive_byte_for_byte() {
@@ -74,9 +73,6 @@ fn targets_arrive_byte_for_byte() {
         let line = format!("GET {target} HTTP/1.1");
         let wanted = latin1(line.as_bytes());
         assert_eq!(upstream.requests().last().unwrap().line(), wanted);
-    }
-    for target in UNSENDABLE {
-        assert_eq!(gate.answer(&Message::get(target).signed()).status, 400, "{target}");
     }
     assert_eq!(upstream.requests().len(), TARGETS.len());
 }

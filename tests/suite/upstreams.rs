@@ -152,6 +152,18 @@ fn http2_to_the_app_shares_one_connection() {
     assert!(app.connections() <= workers, "{} connections", app.connections());
 }
 
+/// An empty frame is no last chunk: what followed it would be taken for the next answer.
+#[test]
+fn an_http2_answer_that_ends_with_an_empty_frame_ends_once() {
+    let app = Http2App::streaming();
+    let gate = start(&format!("http://{}", app.address), "upstream_http2 = true");
+    let mut client = gate.connect();
+    for _ in 0..3 {
+        client.send(&voice().bytes());
+        assert_answered(&client.response());
+    }
+}
+
 #[test]
 fn an_http2_app_that_says_goodbye_loses_nothing() {
     let app = Http2App::start();

@@ -81,7 +81,7 @@ impl Refiner<'_> {
             raw.min_body_rate.as_ref().map_or(limits.min_body_rate, |at| at.value);
     }
 
-    /// hyper takes no buffer below 8 KiB.
+    /// Less would refuse what browsers and proxies send.
     fn head_bytes(&mut self, at: Option<&At<usize>>, default: usize) -> usize {
         let Some(at) = at else { return default };
         if at.value < 8192 {

@@ -3,15 +3,20 @@
 use std::{
     convert::Infallible,
     net::{SocketAddr, TcpListener},
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
 };
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
-    Request, Response, body::Bytes, body::Incoming, server::conn::http2, service::service_fn,
+    Request, Response,
+    body::{Body, Bytes, Frame, Incoming},
+    server::conn::http2,
+    service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::Notify;
@@ -30,14 +35,25 @@ struct Seen {
     requests: Mutex<Vec<(Request<()>, Vec<u8>)>>,
     connections: AtomicUsize,
     leave: Notify,
+    /// Its answers have no length, and end with an empty frame.
+    streams: bool,
 }
 
 impl Http2App {
     pub(crate) fn start() -> Self {
+        Self::with(Seen::default())
+    }
+
+    /// One whose answers have no length: they end with an empty frame.
+    pub(crate) fn streaming() -> Self {
+        Self::with(Seen { streams: true, ..Seen::default() })
+    }
+
+    fn with(seen: Seen) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
-        let seen = Arc::new(Seen::default());
+        let seen = Arc::new(seen);
         let background = Background::run(accept(listener, Arc::clone(&seen)));
         Self { address, seen, _background: background }
     }
@@ -79,9 +95,25 @@ async fn accept(listener: TcpListener, seen: Arc<Seen>) {
 async fn answer(
     request: Request<Incoming>,
     seen: Arc<Seen>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
     seen.requests.lock().unwrap().push((Request::from_parts(head, ()), body));
-    Ok(Response::new(Full::from(TWIML)))
+    let body = if seen.streams { Streamed(Some(TWIML)).boxed() } else { Full::from(TWIML).boxed() };
+    Ok(Response::new(body))
+}
+
+/// A body that tells nothing of its length.
+struct Streamed(Option<&'static str>);
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
+    }
 }
