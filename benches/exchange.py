@@ -7,7 +7,7 @@ exchange costs: start and end cancel out. Counts repeat to a tenth of a percent 
 
     exchange.py                  the gate's counts, as a table
     exchange.py --beside         the floor's, nginx's and HAProxy's too
-    exchange.py --check          against exchange.json: fails where one has grown by more than 3 %
+    exchange.py --check          against exchange.json: fails where one has grown by more than 5 %
     exchange.py --record         writes exchange.json
     exchange.py --profile DIR    leaves callgrind's files there, 1,000 exchanges each
 
