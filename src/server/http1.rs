@@ -190,7 +190,7 @@ impl<'w, S: Stream> Conversation<'w, S> {
         let stays = self.rest.is_over() && head.keeps_alive() && !self.worker.shared.stop.is_told();
         let mut text = std::mem::take(&mut self.text);
         let ending = reply.write_head(head, stays, &mut text);
-        let said = self.relay(&mut text, &mut reply, ending).await;
+        let said = self.relay(&mut text, reply, ending).await;
         self.text = text;
         match (said, tunnel) {
             (Err(_), _) => Said::Part,
@@ -200,11 +200,13 @@ impl<'w, S: Stream> Conversation<'w, S> {
         }
     }
 
-    /// Sends `text` and the answer's body, each piece as the app sends it.
+    /// Sends `text` and the answer's body, each piece as the app sends it. The exchange is told of
+    /// before its end is sent: whoever has an answer, unless it is a long one, finds it counted, and
+    /// its line before that of what is asked next.
     async fn relay(
         &mut self,
         text: &mut Vec<u8>,
-        reply: &mut Reply,
+        mut reply: Reply,
         ending: Ending,
     ) -> io::Result<()> {
         while ending.has_body() {
@@ -234,6 +236,7 @@ impl<'w, S: Stream> Conversation<'w, S> {
                 self.flush(text, b"").await?;
             }
         }
+        drop(reply);
         ending.end(text);
         self.flush(text, b"").await
     }
