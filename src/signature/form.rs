@@ -438,6 +438,18 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_alike_is_told_apart_in_both_orders() {
+        for length in [1, 63, 64, 65, 127, 128, 200] {
+            let alike = "x".repeat(length);
+            let parameters =
+                Parameters::parse(format!("{alike}%EF%BC%A1=1&{alike}%F0%9F%98%80=2").as_bytes());
+            let tail = |first: &str, second: &str| [&*alike, first, &alike, second].concat();
+            assert_eq!(parameters.sorted(Order::Bytes), tail("Ａ1", "😀2").as_bytes());
+            assert_eq!(parameters.sorted(Order::Utf16), tail("😀2", "Ａ1").as_bytes());
+        }
+    }
+
+    #[test]
     fn a_long_text_is_decoded_like_a_short_one() {
         for length in 0..140 {
             let padding = "x".repeat(length);
