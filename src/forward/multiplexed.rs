@@ -77,6 +77,9 @@ impl Multiplexed {
                     let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
                     let mut head = ResponseHead::told(head.status.as_u16(), fields);
                     head.settle(to_head).map_err(|_| Failure::Failed)?;
+                    if head.status < 200 {
+                        return Err(Failure::Failed); // HTTP/2 switches to nothing (RFC 9113 §8.6)
+                    }
                     return Ok((head, body));
                 }
                 Err(error) => error,

@@ -166,6 +166,13 @@ impl Reply {
         self.telling.outcome.status
     }
 
+    fn may_have_body(&self) -> bool {
+        match &self.text {
+            Text::Line(..) => true,
+            Text::App(answer) => answer.head.may_have_body(),
+        }
+    }
+
     /// How many bytes of body are to come, where that is known.
     fn length(&self) -> Option<u64> {
         match &self.text {
@@ -206,9 +213,7 @@ impl Reply {
         let mut body = Framed::Plain;
         match self.length() {
             _ if self.status() == 101 => (body, last) = (Framed::Empty, false),
-            _ if request.method() == "HEAD" || matches!(self.status(), 204 | 304) => {
-                body = Framed::Empty;
-            }
+            _ if request.method() == "HEAD" || !self.may_have_body() => body = Framed::Empty,
             _ if has_length => {}
             Some(length) => {
                 to.extend_from_slice(b"Content-Length: ");
