@@ -4,7 +4,7 @@
 use crate::support::{
     ORIGIN, TOKEN, lenient,
     message::FORM,
-    signer::{self, Mac},
+    signer::{self, Mac, Pair},
     upstream::Recorded,
 };
 
@@ -69,21 +69,81 @@ fn is_signed(request: &Recorded) -> bool {
     let post = request.line().starts_with("POST ");
     let is_form = post
         && matches!(&request.values("Content-Type")[..], [only] if only.to_ascii_lowercase().starts_with(FORM));
-    let hashed = target.contains(&format!("bodySHA256={}", signer::sha256_hex(&request.body)))
-        || target
-            .to_lowercase()
-            .contains(&format!("bodysha256={}", signer::sha256_hex(&request.body)));
-    let pairs = if is_form { signer::pairs_of(&request.body) } else { Vec::new() };
+    let hash = format!("bodysha256={}", signer::sha256_hex(&request.body));
+    let hashed = target.to_lowercase().contains(&hash);
     let bound = is_form || request.body.is_empty() || hashed;
-    // Twilio's back ends do not agree on the port of https, and its libraries drop a bare `?`.
-    let bare = target.strip_suffix('?').unwrap_or(&target);
-    let urls =
-        ["", ":443"].iter().flat_map(|port| [&target, bare].map(|t| format!("{origin}{port}{t}")));
-    let mut texts = urls.flat_map(|url| [(url.clone(), &pairs[..]), (url, &[])]);
-    let may_leave_out = |pairs: &[signer::Pair]| !pairs.is_empty() || hashed || !is_form;
+    let mut texts = if handshake { of_handshake(&target) } else { Vec::new() };
+    let form = if is_form { signer::pairs_of(&request.body) } else { Vec::new() };
+    let spelled = spellings(&target);
+    texts.extend(spelled.iter().map(|url| (url.clone(), form.clone())));
+    if hashed {
+        texts.extend(spelled.into_iter().map(|url| (url, Vec::new())));
+    }
+    // Twilio's back ends do not agree on the port of https.
+    let mut urls = texts.iter().flat_map(|(url, pairs)| {
+        ["", ":443"].map(|port| (format!("{origin}{port}{url}"), pairs.as_slice()))
+    });
     bound
-        && texts.any(|(url, pairs)| {
-            let signed = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), pairs);
-            may_leave_out(pairs) && signed == *signature
-        })
+        && urls
+            .any(|(url, pairs)| signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), pairs) == *signature)
+}
+
+/// What Twilio may have signed for a handshake: the path with its trailing slash added or taken,
+/// and the query in the URL or, as its own servers have it, as parameters behind it.
+fn of_handshake(target: &str) -> Vec<(String, Vec<Pair>)> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let toggled = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+    let whole = target.replacen(path, &toggled, 1);
+    let pairs = signer::pairs_of(query.as_bytes());
+    vec![(whole, Vec::new()), (path.to_owned(), pairs.clone()), (toggled, pairs)]
+}
+
+/// The target, and what else Twilio and its libraries write for it: without a bare `?`, without a
+/// root path, with a query that reads the same.
+fn spellings(target: &str) -> Vec<String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let same = signer::pairs_of(query.as_bytes());
+    let queries = [
+        query.to_owned(),
+        query.replace("%27", "'"),
+        query.replace('\'', "%27"),
+        query.replace("%40", "@").replace("%3A", ":").replace("%3a", ":"),
+        query.replace('+', "%20"),
+        query.replace("%20", "+"),
+        encoded(&same, "%20", "-_.!~*'()"),
+        encoded(&same, "+", "-_.*"),
+    ];
+    let reads_alike = |query: &String| signer::pairs_of(query.as_bytes()) == same;
+    let bare = target.strip_suffix('?').unwrap_or(target);
+    let mut targets = vec![target.to_owned(), bare.to_owned(), format!("{path}?{}", once(query))];
+    targets
+        .extend(queries.iter().filter(|query| reads_alike(query)).map(|q| format!("{path}?{q}")));
+    let rootless =
+        targets.clone().into_iter().filter_map(|t| Some(t.strip_prefix('/')?.to_owned()));
+    targets.extend(rootless.filter(|rest| rest.is_empty() || rest.starts_with('?')));
+    targets
+}
+
+/// A query with the hash of a body that it repeats only once.
+fn once(query: &str) -> String {
+    let mut segments: Vec<&str> = query.split('&').collect();
+    if let Some(first) = segments.iter().position(|segment| segment.starts_with("bodySHA256=")) {
+        let (before, from) = segments.split_at(first);
+        let after = from[1..].iter().filter(|segment| **segment != from[0]);
+        segments = before.iter().chain(&from[..1]).chain(after).copied().collect();
+    }
+    segments.join("&")
+}
+
+fn encoded(pairs: &[Pair], space: &str, kept: &str) -> String {
+    let escaped = |bytes: &[u8]| -> String {
+        let one = |&byte: &u8| match char::from(byte) {
+            ' ' => space.to_owned(),
+            c if c.is_ascii_alphanumeric() || kept.contains(c) => c.to_string(),
+            _ => format!("%{byte:02X}"),
+        };
+        bytes.iter().map(one).collect()
+    };
+    let joined = pairs.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+    joined.collect::<Vec<_>>().join("&")
 }

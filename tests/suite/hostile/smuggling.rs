@@ -252,6 +252,28 @@ fn handshakes() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
+/// Nothing separates a URL from the parameters behind it: what of the target may be moved is known.
+#[test]
+fn handshakes_whose_target_was_altered() {
+    let targets = [
+        ("/sms/x", Each(&[101])),
+        ("/sms/x/", Each(&[101])),
+        ("/sms/x?", Each(&[101])),
+        ("/sms/?x", Each(&[101])),
+        ("/sms/?x=", Each(&[101])),
+        ("/sms?x", Refused(403)),
+        ("/sms/?y", Refused(403)),
+        ("/sms/", Refused(403)),
+        ("/sms/x?y", Refused(403)),
+        ("/sms/x?=y", Refused(403)),
+    ];
+    let cases = targets.map(|(target, expect)| {
+        let sent = Message::handshake("/sms/x").signed().aimed_at(target);
+        Case::new(target, sent.bytes(), expect).finished()
+    });
+    stage::play("smuggling", stage::ROUTES, &cases);
+}
+
 /// What follows a handshake that was refused is judged as what it is.
 #[test]
 fn bytes_behind_a_refused_handshake() {
