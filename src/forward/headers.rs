@@ -6,10 +6,7 @@ use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::gate::Called;
-use crate::wire::{Field, Fields, Name, RequestHead};
-
-/// Names and values, in their order.
-pub(super) type List<'h> = SmallVec<[(&'h [u8], Cow<'h, [u8]>); 16]>;
+use crate::wire::{Field, Fields, Name, RequestHead, write_field};
 
 /// Fields that are about one connection (RFC 9110 §7.6.1, and what older software put there).
 const fn is_hop_by_hop(name: Name) -> bool {
@@ -48,79 +45,111 @@ fn is_end_to_end(name: &[u8]) -> bool {
             .any(|known| name.get(..known.len()).is_some_and(|begin| is(begin, known)))
 }
 
-/// All but hop-by-hop fields and what `Connection` names, end-to-end fields excepted.
-pub(super) fn end_to_end(fields: &Fields) -> impl Iterator<Item = Field<'_>> {
-    let named: SmallVec<[&[u8]; 2]> =
-        fields.elements(Name::Connection).filter(|name| !is_end_to_end(name)).collect();
-    fields.iter().filter(move |field| {
-        !is_hop_by_hop(field.name)
-            && !named.iter().any(|named| field.spelled.eq_ignore_ascii_case(named))
-    })
+/// Which fields of a message go on.
+pub(super) struct Passing<'h> {
+    hop_by_hop: bool,
+    /// What `Connection` names, end-to-end fields excepted.
+    named: SmallVec<[&'h [u8]; 2]>,
 }
 
-/// What the app is sent of a request's fields. Of a body that came in chunks, or over HTTP/2, the
-/// length is told: it is known by now.
-pub(super) fn for_app(head: &RequestHead, handshake: bool, length: usize) -> List<'_> {
-    let passes = end_to_end(&head.fields).filter(|field| !ends_here(field));
-    let mut list: List<'_> =
-        passes.map(|field| (field.spelled, Cow::Borrowed(field.value))).collect();
-    let chunked = head.fields.contains(Name::TransferEncoding);
-    if (chunked || length > 0) && !head.fields.contains(Name::ContentLength) {
-        list.push((b"Content-Length", Cow::Owned(length.to_string().into_bytes())));
+impl<'h> Passing<'h> {
+    /// All of them.
+    pub(super) const fn all() -> Self {
+        Self { hop_by_hop: true, named: SmallVec::new_const() }
     }
-    if let Some(upgrade) = head.fields.get(Name::Upgrade).filter(|_| handshake) {
-        list.push((b"Connection", Cow::Borrowed(b"Upgrade")));
-        list.push((b"Upgrade", Cow::Borrowed(upgrade)));
+
+    /// All but hop-by-hop fields and what `Connection` names, end-to-end fields excepted.
+    pub(super) fn end_to_end(fields: &'h Fields) -> Self {
+        let named = fields.elements(Name::Connection).filter(|name| !is_end_to_end(name)).collect();
+        Self { hop_by_hop: false, named }
     }
-    list
+
+    pub(super) fn passes(&self, field: &Field<'_>) -> bool {
+        self.hop_by_hop
+            || !is_hop_by_hop(field.name)
+                && !self.named.iter().any(|named| field.spelled.eq_ignore_ascii_case(named))
+    }
 }
 
-/// Says whom the gate was called by, and as what (`forwarded_headers = "append"`): by the `Host`
-/// that was sent, or as a proxy told it that is believed.
-pub(super) fn append_forwarded(
-    list: &mut List<'_>,
-    head: &RequestHead,
-    peer: Option<IpAddr>,
-    called: &Called,
-) {
-    let mut chain = Vec::new();
-    for earlier in head.fields.all(Name::ForwardedFor) {
-        chain.extend_from_slice(earlier);
-        chain.extend_from_slice(b", ");
-    }
-    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-    chain.extend_from_slice(peer.as_bytes());
-    let host = called.host.as_ref().map(|told| told.as_bytes());
-    let host = host.or_else(|| head.fields.get(Name::Host)).map(<[u8]>::to_vec);
-    let scheme = called.scheme.map(|scheme| scheme.as_bytes().to_vec());
-    let told = [Some(chain), scheme, host];
-    for (name, value) in
-        [&b"X-Forwarded-For"[..], b"X-Forwarded-Proto", b"X-Forwarded-Host"].into_iter().zip(told)
-    {
-        if let Some(value) = value {
-            list.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-            list.push((name, Cow::Owned(value)));
+/// What the app is sent of a request's head.
+pub(super) struct ForApp<'h> {
+    head: &'h RequestHead,
+    passing: Passing<'h>,
+    /// Fields of ours, each in place of all that the sender has of its name.
+    added: Vec<(&'static [u8], Cow<'h, [u8]>)>,
+}
+
+impl<'h> ForApp<'h> {
+    /// Of a body that came in chunks, or over HTTP/2, the length is told: it is known by now.
+    pub(super) fn new(head: &'h RequestHead, handshake: bool, length: usize) -> Self {
+        let mut added: Vec<(&[u8], Cow<'_, [u8]>)> = Vec::new();
+        let chunked = head.fields.contains(Name::TransferEncoding);
+        if (chunked || length > 0) && !head.fields.contains(Name::ContentLength) {
+            added.push((b"Content-Length", Cow::Owned(length.to_string().into_bytes())));
         }
+        if let Some(upgrade) = head.fields.get(Name::Upgrade).filter(|_| handshake) {
+            added.push((b"Connection", Cow::Borrowed(b"Upgrade")));
+            added.push((b"Upgrade", Cow::Borrowed(upgrade)));
+        }
+        Self { head, passing: Passing::end_to_end(&head.fields), added }
     }
-}
 
-/// A request's head as the app is sent it over HTTP/1.1, with room for `more` bytes behind it.
-pub(super) fn written(head: &RequestHead, list: &List<'_>, more: usize) -> Vec<u8> {
-    let fields = list.iter().map(|(name, value)| name.len().saturating_add(value.len()));
-    let length = fields.fold(head.target().len(), |sum, field| sum.saturating_add(field));
-    let framing = list.len().saturating_mul(4).saturating_add(64);
-    let mut text = Vec::with_capacity(length.saturating_add(framing).saturating_add(more));
-    for part in [head.method().as_bytes(), b" ", head.target(), b" HTTP/1.1\r\n"] {
-        text.extend_from_slice(part);
+    /// Says whom the gate was called by, and as what (`forwarded_headers = "append"`): by the
+    /// `Host` that was sent, or as a proxy told it that is believed.
+    pub(super) fn append_forwarded(&mut self, peer: Option<IpAddr>, called: &Called) {
+        let fields = &self.head.fields;
+        let mut chain = Vec::new();
+        for earlier in fields.all(Name::ForwardedFor) {
+            chain.extend_from_slice(earlier);
+            chain.extend_from_slice(b", ");
+        }
+        let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+        chain.extend_from_slice(peer.as_bytes());
+        let host = called.host.as_ref().map(|told| told.as_bytes());
+        let host = host.or_else(|| fields.get(Name::Host)).map(<[u8]>::to_vec);
+        let scheme = called.scheme.map(|scheme| scheme.as_bytes().to_vec());
+        let told: [(&[u8], _); 3] = [
+            (b"X-Forwarded-For", Some(chain)),
+            (b"X-Forwarded-Proto", scheme),
+            (b"X-Forwarded-Host", host),
+        ];
+        let told = told.into_iter().filter_map(|(name, value)| Some((name, Cow::Owned(value?))));
+        self.added.extend(told);
     }
-    for (name, value) in list {
-        for part in [name, &b": "[..], value, b"\r\n"] {
+
+    fn passes(&self, field: &Field<'_>) -> bool {
+        let replaced = |(name, _): &(&[u8], _)| field.spelled.eq_ignore_ascii_case(name);
+        self.passing.passes(field) && !ends_here(field) && !self.added.iter().any(replaced)
+    }
+
+    /// Names and values, in their order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let passing = self.head.fields.iter().filter(|field| self.passes(field));
+        let added = self.added.iter().map(|(name, value)| (*name, &value[..]));
+        passing.map(|field| (field.spelled, field.value)).chain(added)
+    }
+
+    /// The head as the app is sent it over HTTP/1.1, with room for `more` bytes behind it.
+    pub(super) fn written(&self, more: usize) -> Vec<u8> {
+        let Self { head, added, .. } = self;
+        let ours = added.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+        let ours = ours.fold(FRAMING, |sum, one| sum.saturating_add(one).saturating_add(4));
+        let length = head.fields.size().saturating_add(ours);
+        let mut text = Vec::with_capacity(length.saturating_add(more));
+        for part in [head.method().as_bytes(), b" ", head.target(), b" HTTP/1.1\r\n"] {
             text.extend_from_slice(part);
         }
+        head.fields.write(|field| self.passes(field), &mut text);
+        for (name, value) in added {
+            write_field(name, value, &mut text);
+        }
+        text.extend_from_slice(b"\r\n");
+        text
     }
-    text.extend_from_slice(b"\r\n");
-    text
 }
+
+/// What a head may have beside its own bytes: a version that HTTP/2 does not write, its end.
+const FRAMING: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -132,8 +161,8 @@ mod tests {
     }
 
     fn names(head: &RequestHead) -> Vec<String> {
-        let list = for_app(head, false, 0);
-        list.iter().map(|(name, _)| String::from_utf8(name.to_vec()).unwrap()).collect()
+        let for_app = ForApp::new(head, false, 0);
+        for_app.fields().map(|(name, _)| String::from_utf8(name.to_vec()).unwrap()).collect()
     }
 
     #[test]
@@ -159,7 +188,7 @@ mod tests {
     #[test]
     fn a_head_is_written_as_it_came() {
         let head = head(&[("hOST", "h"), ("X-A", "1"), ("TE", "x"), ("x-a", "2")]);
-        let text = written(&head, &for_app(&head, false, 3), 0);
+        let text = ForApp::new(&head, false, 3).written(0);
         let expected =
             "POST /voice HTTP/1.1\r\nhOST: h\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 3\r\n\r\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
@@ -169,10 +198,10 @@ mod tests {
     fn what_was_told_of_the_sender_is_told_on() {
         let head =
             head(&[("Host", "h"), ("x-forwarded-for", "1.2.3.4"), ("X-Forwarded-Host", "i")]);
-        let mut list = for_app(&head, false, 0);
+        let mut for_app = ForApp::new(&head, false, 0);
         let called = Called { scheme: Some("https"), host: None };
-        append_forwarded(&mut list, &head, Some([127, 0, 0, 1].into()), &called);
-        let text = String::from_utf8(written(&head, &list, 0)).unwrap();
+        for_app.append_forwarded(Some([127, 0, 0, 1].into()), &called);
+        let text = String::from_utf8(for_app.written(0)).unwrap();
         let (_, told) = text.split_once("Host: h\r\n").unwrap();
         let expected = "X-Forwarded-For: 1.2.3.4, 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: h\r\n\r\n";
         assert_eq!(told, expected);

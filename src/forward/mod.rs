@@ -8,6 +8,7 @@ mod failure;
 mod headers;
 mod load;
 mod multiplexed;
+mod outgoing;
 mod patience;
 mod pieces;
 mod pool;
@@ -18,6 +19,8 @@ mod tunnel;
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
 use tokio::time::timeout;
 
 pub use failure::Failure;
@@ -29,10 +32,11 @@ pub use tunnel::Tunnel;
 
 use crate::gate::Admitted;
 use crate::routes::{Limits, Route, Upstream};
-use crate::wire::{Field, RequestHead, ResponseHead, Rest};
+use crate::wire::{Field, ResponseHead, Rest};
 use connection::{Attempt, Connection};
-use headers::List;
+use headers::Passing;
 use multiplexed::Multiplexed;
+use outgoing::{Outgoing, Text};
 use pool::Pool;
 
 /// Sends what was admitted to its upstream. One per worker, with the worker's own connections.
@@ -54,27 +58,25 @@ pub struct Answer {
     pub tunnel: Option<Tunnel>,
 }
 
-/// A request as the app is sent it.
-struct Outgoing<'r> {
-    head: &'r RequestHead,
-    fields: List<'r>,
-    body: Bytes,
-    handshake: bool,
-}
-
-/// Bodies up to this size are sent in one piece with their head: copying is cheaper than a second
-/// piece.
-const SHORT: usize = 4096;
-
 impl Answer {
     /// The fields that go back to the sender: all but those that belonged to the upstream
     /// connection. A tunnel's are the handshake's.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
-        let (all, end_to_end) = match self.head.status {
-            101 => (Some(self.head.fields.iter()), None),
-            _ => (None, Some(headers::end_to_end(&self.head.fields))),
-        };
-        all.into_iter().flatten().chain(end_to_end.into_iter().flatten())
+        let passing = self.passing();
+        self.head.fields.iter().filter(move |field| passing.passes(field))
+    }
+
+    /// Appends them as HTTP/1.1 has them.
+    pub fn write_fields(&self, to: &mut Vec<u8>) {
+        let passing = self.passing();
+        self.head.fields.write(|field| passing.passes(field), to);
+    }
+
+    fn passing(&self) -> Passing<'_> {
+        match self.head.status {
+            101 => Passing::all(),
+            _ => Passing::end_to_end(&self.head.fields),
+        }
     }
 }
 
@@ -95,67 +97,65 @@ impl Forwarder {
         admitted: Admitted,
         peer: Option<IpAddr>,
         limits: &Limits,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Box<Answer>, Failure> {
         let route = Arc::clone(admitted.route());
         let entered = self.load.enter(share(&route, limits)).ok_or(Failure::Overloaded)?;
-        let handshake = admitted.is_handshake();
-        let called = route.append_forwarded.then(|| admitted.called());
-        let (head, body, held) = admitted.into_request();
-        let mut fields = headers::for_app(&head, handshake, body.len());
-        if let Some(called) = called {
-            headers::append_forwarded(&mut fields, &head, peer, &called);
-        }
-        let request = Outgoing { head: &head, fields, body, handshake };
-        let mut answer = self.exchange(request, &route.upstream, limits).await?;
+        let (request, held) = Outgoing::of(admitted, peer)?;
+        let mut answer = match request {
+            Outgoing::Own(text) => self.exchange(text, &route.upstream, limits).await,
+            // What only such an app needs takes its room only then.
+            Outgoing::Shared(request) => {
+                Box::pin(self.exchange_shared(*request, &route.upstream, limits)).await
+            }
+        }?;
         answer.body.count(entered, held);
         Ok(answer)
     }
 
     async fn exchange(
         &self,
-        request: Outgoing<'_>,
+        request: Text,
         upstream: &Arc<Upstream>,
         limits: &Limits,
-    ) -> Result<Answer, Failure> {
-        let handshake = request.handshake;
-        if upstream.is_http2() && !handshake {
-            let sent = self.multiplexed.send(request, upstream, limits);
-            let (head, body) =
-                timeout(limits.response_timeout, sent).await.map_err(|_| Failure::Timeout)??;
-            return Ok(Answer { head, body: Relayed::shared(body, limits), tunnel: None });
-        }
+    ) -> Result<Box<Answer>, Failure> {
         let Answered { head, rest, connection } = self.answered(&request, upstream, limits).await?;
         if head.status == 101 {
-            if !handshake {
+            if !request.handshake {
                 return Err(Failure::Failed); // nobody asked for it
             }
             let (app, said) = connection.switched();
-            let tunnel = Tunnel { app, said, idle: limits.tunnel_idle_timeout };
-            return Ok(Answer { head, body: Relayed::empty(), tunnel: Some(tunnel) });
+            let tunnel = Some(Tunnel { app, said, idle: limits.tunnel_idle_timeout });
+            return Ok(Box::new(Answer { head, body: Relayed::empty(), tunnel }));
         }
         let keep = pool::keep_for(&head, limits);
         let body = Relayed::new(rest, connection, keep, Arc::clone(&self.pool), limits);
-        Ok(Answer { head, body, tunnel: None })
+        Ok(Box::new(Answer { head, body, tunnel: None }))
+    }
+
+    async fn exchange_shared(
+        &self,
+        request: Request<Full<Bytes>>,
+        upstream: &Arc<Upstream>,
+        limits: &Limits,
+    ) -> Result<Box<Answer>, Failure> {
+        let sent = self.multiplexed.send(request, upstream, limits);
+        let answered = timeout(limits.response_timeout, sent).await;
+        let (head, body) = answered.map_err(|_| Failure::Timeout)??;
+        Ok(Box::new(Answer { head, body: Relayed::shared(body, limits), tunnel: None }))
     }
 
     /// Over an idle connection if one is still good, else over a new one; a handshake always over
     /// a new one.
     async fn answered(
         &self,
-        request: &Outgoing<'_>,
+        request: &Text,
         upstream: &Arc<Upstream>,
         limits: &Limits,
     ) -> Result<Answered, Failure> {
-        let short = request.body.len() <= SHORT;
-        let (with_head, apart) =
-            if short { (&request.body[..], &b""[..]) } else { (&b""[..], &request.body[..]) };
-        let mut head = headers::written(request.head, &request.fields, with_head.len());
-        head.extend_from_slice(with_head);
-        let parts = [&head[..], apart];
-        let to_head = request.head.method() == "HEAD";
+        let parts = [&request.head[..], &request.body];
         let idle = || if request.handshake { None } else { self.pool.take(upstream) };
         while let Some(mut idle) = idle() {
-            match idle.send(Pieces(parts), to_head, limits.response_timeout).await {
+            match idle.send(Pieces(parts), request.to_head, limits.response_timeout).await {
                 Attempt::Answered(head, rest) => {
                     return Ok(Answered { head, rest, connection: idle });
                 }
@@ -163,15 +163,24 @@ impl Forwarder {
                 Attempt::Failed(failure) => return Err(failure),
             }
         }
-        let began = Instant::now();
-        let fresh = timeout(limits.response_timeout, connection::connect(upstream, limits));
-        let mut fresh = fresh.await.map_err(|_| Failure::Timeout)??;
-        let left = limits.response_timeout.saturating_sub(began.elapsed());
-        match fresh.send(Pieces(parts), to_head, left).await {
-            Attempt::Answered(head, rest) => Ok(Answered { head, rest, connection: fresh }),
-            Attempt::Unsent => Err(Failure::Failed),
-            Attempt::Failed(failure) => Err(failure),
-        }
+        Box::pin(answered_anew(request, upstream, limits)).await // rare, and takes much room
+    }
+}
+
+async fn answered_anew(
+    request: &Text,
+    upstream: &Arc<Upstream>,
+    limits: &Limits,
+) -> Result<Answered, Failure> {
+    let began = Instant::now();
+    let fresh = timeout(limits.response_timeout, connection::connect(upstream, limits));
+    let mut connection = fresh.await.map_err(|_| Failure::Timeout)??;
+    let left = limits.response_timeout.saturating_sub(began.elapsed());
+    let parts = [&request.head[..], &request.body];
+    match connection.send(Pieces(parts), request.to_head, left).await {
+        Attempt::Answered(head, rest) => Ok(Answered { head, rest, connection }),
+        Attempt::Unsent => Err(Failure::Failed),
+        Attempt::Failed(failure) => Err(failure),
     }
 }
 

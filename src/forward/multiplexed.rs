@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Request, Version,
+    Method, Request, Version,
     body::Incoming,
     client::conn::http2::{self, SendRequest},
     header::{HeaderName, HeaderValue},
@@ -18,11 +18,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Instant, interval};
 
 use super::{
-    Failure, Outgoing,
+    Failure,
+    headers::ForApp,
     socket::{self, Protocol},
 };
 use crate::routes::{Limits, Upstream};
-use crate::wire::{Name, ResponseHead};
+use crate::wire::{Name, RequestHead, ResponseHead};
 
 /// How often an upstream that owes answers is asked whether it is still there.
 const PING: Duration = Duration::from_secs(5);
@@ -62,12 +63,11 @@ impl Multiplexed {
     /// while not a byte of it has been written.
     pub(super) async fn send(
         &self,
-        request: Outgoing<'_>,
+        mut request: Request<Full<Bytes>>,
         upstream: &Arc<Upstream>,
         limits: &Limits,
     ) -> Result<(ResponseHead, Incoming), Failure> {
-        let to_head = request.head.method() == "HEAD";
-        let mut request = in_http2(request, upstream).ok_or(Failure::Failed)?;
+        let to_head = request.method() == Method::HEAD;
         for _ in 0..TRIES {
             let mut sender = self.sender(upstream, limits).await?;
             let mut error = match sender.try_send_request(request).await {
@@ -138,15 +138,20 @@ async fn open(upstream: &Upstream, limits: &Limits) -> Result<SendRequest<Full<B
     Ok(sender)
 }
 
-/// `Host` becomes `:authority` (RFC 9113 §8.3.1); the target stays as it came.
-fn in_http2(request: Outgoing<'_>, upstream: &Upstream) -> Option<Request<Full<Bytes>>> {
-    let Outgoing { head, fields, body, .. } = request;
+/// A request as HTTP/2 has it, if it has a form for it. `Host` becomes `:authority`
+/// (RFC 9113 §8.3.1); the target stays as it came.
+pub(super) fn request(
+    head: &RequestHead,
+    for_app: &ForApp<'_>,
+    body: Bytes,
+    upstream: &Upstream,
+) -> Option<Request<Full<Bytes>>> {
     let host = head.fields.get(Name::Host)?;
     let scheme = if upstream.is_https() { "https" } else { "http" };
     let uri = hyper::Uri::builder().scheme(scheme).authority(host).path_and_query(head.target());
     let mut http2 = Request::builder().method(head.method()).uri(uri.build().ok()?);
     let headers = http2.headers_mut()?;
-    for (name, value) in fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"host")) {
+    for (name, value) in for_app.fields().filter(|(name, _)| !name.eq_ignore_ascii_case(b"host")) {
         let name = HeaderName::from_bytes(name).ok()?;
         headers.append(name, HeaderValue::from_bytes(value).ok()?);
     }

@@ -18,7 +18,7 @@ use crate::forward::{Answer, Failure, Tunnel};
 use crate::gate::Refusal;
 use crate::observe::Verdict;
 use crate::routes::Statuses;
-use crate::wire::{RequestHead, Unreadable, Version};
+use crate::wire::{Name, RequestHead, Unreadable, Version, write_field};
 
 /// An answer. When it is dropped, the exchange is over and told of.
 pub(super) struct Reply {
@@ -41,6 +41,17 @@ enum Text {
 enum Retry {
     No,
     Soon,
+}
+
+impl Retry {
+    /// The fields of a line of ours.
+    const fn fields(self) -> &'static [(&'static str, &'static str)] {
+        const FIELDS: &[(&str, &str)] = &[("Content-Type", PLAIN), ("Retry-After", "1")];
+        match self {
+            Self::No => FIELDS.split_at(1).0,
+            Self::Soon => FIELDS,
+        }
+    }
 }
 
 /// How an answer's body ends in HTTP/1.1 (RFC 9112 §6.3).
@@ -107,9 +118,9 @@ pub(super) fn failure(failure: Failure, telling: Telling) -> Reply {
 }
 
 /// What the app says, as it says it.
-pub(super) fn relayed(answer: Answer, mut telling: Telling) -> Reply {
+pub(super) fn relayed(answer: Box<Answer>, mut telling: Telling) -> Reply {
     telling.outcome.status = answer.head.status;
-    Reply { text: Text::App(Box::new(answer)), closes: false, telling }
+    Reply { text: Text::App(answer), closes: false, telling }
 }
 
 /// No proper HTTP. Where such a message ends is anybody's guess, so the connection ends with it.
@@ -181,18 +192,6 @@ impl Reply {
         }
     }
 
-    fn each_field(&self, mut put: impl FnMut(&[u8], &[u8])) {
-        match &self.text {
-            Text::App(answer) => answer.fields().for_each(|field| put(field.spelled, field.value)),
-            Text::Line(_, retry) => {
-                put(b"Content-Type", PLAIN.as_bytes());
-                if *retry == Retry::Soon {
-                    put(b"Retry-After", b"1");
-                }
-            }
-        }
-    }
-
     /// Writes its head as HTTP/1.1 has it. `stays` says that the connection may go on after it.
     pub(super) fn write_head(
         &self,
@@ -202,13 +201,18 @@ impl Reply {
     ) -> Ending {
         let is_10 = request.version() == Version::Http10;
         self.write_status(is_10, to);
-        let mut has_length = false;
-        self.each_field(|name, value| {
-            has_length |= name.eq_ignore_ascii_case(b"content-length");
-            for part in [name, b": ", value, b"\r\n"] {
-                to.extend_from_slice(part);
+        let has_length = match &self.text {
+            Text::App(answer) => {
+                answer.write_fields(to);
+                answer.head.fields.contains(Name::ContentLength)
             }
-        });
+            Text::Line(_, retry) => {
+                retry.fields().iter().for_each(|(name, value)| {
+                    write_field(name.as_bytes(), value.as_bytes(), to);
+                });
+                false
+            }
+        };
         let mut last = self.closes || !stays;
         let mut body = Framed::Plain;
         match self.length() {
@@ -255,12 +259,20 @@ impl Reply {
         let mut response = Response::new(());
         *response.status_mut() =
             StatusCode::from_u16(self.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-        self.each_field(|name, value| {
+        let mut put = |name: &[u8], value: &[u8]| {
             let name = HeaderName::from_bytes(name);
             if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
                 response.headers_mut().append(name, value);
             }
-        });
+        };
+        match &self.text {
+            Text::App(answer) => answer.fields().for_each(|field| put(field.spelled, field.value)),
+            Text::Line(_, retry) => {
+                retry.fields().iter().for_each(|(name, value)| {
+                    put(name.as_bytes(), value.as_bytes());
+                });
+            }
+        }
         if let Text::Line(text, _) = &mut self.text
             && self.telling.outcome.head.method() == "HEAD"
         {

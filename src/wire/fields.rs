@@ -49,6 +49,28 @@ impl Place {
     }
 }
 
+impl Line {
+    fn read<'f>(&self, bytes: &'f [u8]) -> Field<'f> {
+        Field { name: self.name, spelled: self.spelled.read(bytes), value: self.value.read(bytes) }
+    }
+
+    /// Where it stands, if it stands there as it would be written.
+    fn as_written(&self, bytes: &[u8]) -> Option<Place> {
+        let between = bytes.get(self.spelled.end..self.value.start)?;
+        let behind = bytes.get(self.value.end..)?;
+        let end = self.value.end.saturating_add(2);
+        (between == b": " && behind.starts_with(b"\r\n"))
+            .then_some(Place { start: self.spelled.start, end })
+    }
+}
+
+/// Appends one line.
+pub fn write(name: &[u8], value: &[u8], to: &mut Vec<u8>) {
+    for part in [name, b": ", value, b"\r\n"] {
+        to.extend_from_slice(part);
+    }
+}
+
 impl Fields {
     /// Those that httparse has found in this head.
     pub(super) fn found(bytes: Bytes, headers: &[httparse::Header<'_>], whole: &[u8]) -> Self {
@@ -84,11 +106,36 @@ impl Fields {
 
     /// Each line.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        self.lines.iter().map(|line| Field {
-            name: line.name,
-            spelled: line.spelled.read(&self.bytes),
-            value: line.value.read(&self.bytes),
-        })
+        self.lines.iter().map(|line| line.read(&self.bytes))
+    }
+
+    /// Appends those that pass, each as `name: value` and its end. What came like this, and in a
+    /// row, is copied at once.
+    pub fn write(&self, passes: impl Fn(&Field<'_>) -> bool, to: &mut Vec<u8>) {
+        let mut row = Place::default();
+        for line in &self.lines {
+            let field = line.read(&self.bytes);
+            if !passes(&field) {
+                continue;
+            }
+            match line.as_written(&self.bytes) {
+                Some(next) if next.start == row.end => row.end = next.end,
+                next => {
+                    to.extend_from_slice(row.read(&self.bytes));
+                    row = next.unwrap_or_default();
+                    if next.is_none() {
+                        write(field.spelled, field.value, to);
+                    }
+                }
+            }
+        }
+        to.extend_from_slice(row.read(&self.bytes));
+    }
+
+    /// How many bytes are written of them at most.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len().saturating_add(self.lines.len())
     }
 
     /// The values of the lines of this name.
@@ -138,5 +185,32 @@ impl std::fmt::Debug for Fields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = self.iter().map(|field| String::from_utf8_lossy(field.spelled));
         f.debug_list().entries(names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{RequestHead, Scan};
+
+    #[test]
+    fn what_passes_is_written_line_by_line_whatever_stood_around_it() {
+        let text = "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC:3\r\nD: 4 \r\nE:  5\r\nF:\r\nG: \r\nH: 8\r\nI: 9\r\n\r\n";
+        let head = RequestHead::take(&mut text.into(), &mut Scan::default(), 8192, 100);
+        let fields = head.unwrap().unwrap().fields;
+        let told = Fields::told(b"", fields.iter().map(|field| (field.spelled, field.value)));
+        for without in ["", "A", "AB", "BH", "CDEF", "ABCDEFGH", "I", "ABCDEFGHI"] {
+            let passes = |field: &Field<'_>| !without.as_bytes().contains(&field.spelled[0]);
+            let mut expected = Vec::new();
+            for field in fields.iter().filter(passes) {
+                write(field.spelled, field.value, &mut expected);
+            }
+            for fields in [&fields, &told] {
+                let mut text = Vec::new();
+                fields.write(passes, &mut text);
+                assert_eq!(text, expected, "without {without:?}");
+                assert!(text.len() <= fields.size());
+            }
+        }
     }
 }

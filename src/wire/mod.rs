@@ -18,7 +18,7 @@ mod response;
 mod rest;
 mod scan;
 
-pub use fields::{Field, Fields};
+pub use fields::{Field, Fields, write as write_field};
 pub use name::Name;
 pub use request::{RequestHead, Version};
 pub use response::ResponseHead;
