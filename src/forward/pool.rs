@@ -1,7 +1,7 @@
 //! Connections between two requests.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -20,7 +20,7 @@ pub(super) struct Pool {
 
 /// By the upstream's place in memory. Each connection holds its upstream, so the place is not
 /// another's as long as there is one.
-type Stacks = HashMap<usize, Vec<Idle>>;
+type Stacks = BTreeMap<usize, Vec<Idle>>;
 
 fn place(upstream: &Arc<Upstream>) -> usize {
     Arc::as_ptr(upstream).addr()

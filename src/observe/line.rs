@@ -1,9 +1,9 @@
 //! The line that an exchange leaves. Never a token, a signature, a query value or a body.
 
 use std::{
-    fmt::Write as _,
+    cell::Cell,
     io::{self, Write as _},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{Outcome, Verdict};
@@ -23,8 +23,8 @@ pub enum Look {
 
 /// What a line says, in its order.
 struct Fields<'a> {
-    timestamp: humantime::Rfc3339Timestamp,
-    id: &'a str,
+    start: u32,
+    number: u64,
     peer: Option<&'a str>,
     method: &'a str,
     path: &'a str,
@@ -41,20 +41,71 @@ struct Fields<'a> {
 }
 
 /// Tells an exchange from all others, those of another start included.
+#[cfg(any(feature = "otlp", test))]
 pub(super) fn id(start: u32, number: u64) -> String {
-    let mut id = String::with_capacity(24);
-    let _never_fails = write!(id, "{start:08x}-{number:x}");
-    id
+    let mut id = Vec::with_capacity(25);
+    put_id(start, number, &mut id);
+    String::from_utf8_lossy(&id).into_owned()
+}
+
+/// `start`, eight hex digits, and `number`, as many as it takes.
+fn put_id(start: u32, number: u64, line: &mut Vec<u8>) {
+    put_hex(start.into(), 8, line);
+    line.push(b'-');
+    put_hex(number, 1, line);
+}
+
+fn put_hex(number: u64, least: u32, line: &mut Vec<u8>) {
+    let digits = u64::BITS.saturating_sub(number.leading_zeros()).div_ceil(4).max(least);
+    for place in (0..digits).rev() {
+        let nibble = number.checked_shr(place.saturating_mul(4)).unwrap_or(0) & 15;
+        let digit = u32::try_from(nibble).ok().and_then(|nibble| char::from_digit(nibble, 16));
+        line.extend(digit.and_then(|digit| u8::try_from(digit).ok()));
+    }
+}
+
+/// A second, as RFC 3339 has it: `2026-11-24T09:00:00`.
+type Second = [u8; 19];
+
+thread_local! {
+    /// Most lines are of the same second as the one before.
+    static LATEST: Cell<(u64, Second)> = const { Cell::new((u64::MAX, [0; 19])) };
+}
+
+fn second_of(seconds: u64) -> Second {
+    const LAST: u64 = 253_402_300_799; // of 9999, and of RFC 3339
+    let moment = UNIX_EPOCH.checked_add(Duration::from_secs(seconds.min(LAST)));
+    let text = humantime::format_rfc3339_seconds(moment.unwrap_or(UNIX_EPOCH)).to_string();
+    text.as_bytes().first_chunk().copied().unwrap_or([b'?'; 19])
+}
+
+/// `2026-11-24T09:00:00.000001Z`
+fn put_time(line: &mut Vec<u8>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (mut latest, mut second) = LATEST.get();
+    if now.as_secs() != latest {
+        latest = now.as_secs();
+        second = second_of(latest);
+        LATEST.set((latest, second));
+    }
+    line.extend_from_slice(&second);
+    // A million more, so that there are seven digits: the first becomes the point.
+    let begin = line.len();
+    let micros = now.subsec_micros().saturating_add(1_000_000);
+    line.extend_from_slice(itoa::Buffer::new().format(micros).as_bytes());
+    if let Some(first) = line.get_mut(begin) {
+        *first = b'.';
+    }
+    line.push(b'Z');
 }
 
 /// One line, with its end.
 pub(super) fn written(outcome: &Outcome, duration: Duration, start: u32, look: Look) -> Vec<u8> {
-    let id = id(start, outcome.number);
     let proof = outcome.verdict.proven().and_then(Proven::proof);
     let candidate = proof.map(|proof| proof.candidate.label());
     let fields = Fields {
-        timestamp: humantime::format_rfc3339_micros(SystemTime::now()),
-        id: &id,
+        start,
+        number: outcome.number,
         peer: outcome.peer.as_deref(),
         method: outcome.head.method(),
         path: &String::from_utf8_lossy(outcome.head.path()),
@@ -83,8 +134,8 @@ fn micros(duration: Duration) -> u64 {
 }
 
 fn quote(line: &mut Vec<u8>, text: &str) -> io::Result<()> {
-    let plain =
-        text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
+    let is_plain = |byte| matches!(byte, b' '..=b'~') & !matches!(byte, b'"' | b'\\');
+    let plain = text.bytes().fold(true, |plain, byte| plain & is_plain(byte)); // all at once
     if !plain {
         return serde_json::to_writer(line, text).map_err(io::Error::other);
     }
@@ -97,10 +148,12 @@ fn quote(line: &mut Vec<u8>, text: &str) -> io::Result<()> {
 impl Fields<'_> {
     /// Field by field: it is written for every request, and most of it needs no escaping.
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        write!(line, "{{\"timestamp\":\"{}", self.timestamp)?;
-        line.extend_from_slice(b"\",\"level\":\"INFO\",\"message\":\"request\"");
+        line.extend_from_slice(b"{\"timestamp\":\"");
+        put_time(line);
+        line.extend_from_slice(b"\",\"level\":\"INFO\",\"message\":\"request\",\"id\":\"");
+        put_id(self.start, self.number, line);
+        line.push(b'"');
         for (name, text) in [
-            (",\"id\":", Some(self.id)),
             (",\"peer\":", self.peer),
             (",\"method\":", Some(self.method)),
             (",\"path\":", Some(self.path)),
@@ -140,9 +193,10 @@ impl Fields<'_> {
         };
         let (on, off) =
             if colour { (format!("\u{1b}[{code}m"), "\u{1b}[0m") } else { (String::new(), "") };
-        let Self { timestamp, method, verdict, status, .. } = self;
+        let Self { method, verdict, status, .. } = self;
         let path = self.path.escape_default();
-        write!(line, "{timestamp} {on}{status:<3} {verdict}{off}")?;
+        put_time(line);
+        write!(line, " {on}{status:<3} {verdict}{off}")?;
         if let Some(reason) = self.reason {
             write!(line, " {on}{reason}{off}")?;
         }
@@ -158,8 +212,10 @@ impl Fields<'_> {
         if let Some(peer) = self.peer {
             write!(line, " peer={peer}")?;
         }
-        let Self { received, sent, micros, id, .. } = self;
-        write!(line, " in={received}B out={sent}B {micros}µs id={id}")
+        let Self { received, sent, micros, .. } = self;
+        write!(line, " in={received}B out={sent}B {micros}µs id=")?;
+        put_id(self.start, self.number, line);
+        Ok(())
     }
 }
 
@@ -174,6 +230,35 @@ mod tests {
             quote(&mut line, text).unwrap();
             let read: String = serde_json::from_slice(&line).unwrap();
             assert_eq!(read, text);
+        }
+    }
+
+    #[test]
+    fn a_second_is_told_as_far_as_it_can_be() {
+        assert_eq!(&second_of(0), b"1970-01-01T00:00:00");
+        assert_eq!(&second_of(1_795_510_800), b"2026-11-24T09:00:00");
+        assert_eq!(&second_of(u64::MAX), b"9999-12-31T23:59:59");
+        assert_eq!(&second_of(300_000_000_000), b"9999-12-31T23:59:59");
+    }
+
+    #[test]
+    fn an_id_is_in_hex() {
+        assert_eq!(id(0xABC, 0), "00000abc-0");
+        assert_eq!(id(u32::MAX, 0x10), "ffffffff-10");
+        assert_eq!(id(0, u64::MAX), "00000000-ffffffffffffffff");
+    }
+
+    #[test]
+    fn a_time_is_read_as_now_in_any_second() {
+        for pause in [0, 1100, 0] {
+            std::thread::sleep(Duration::from_millis(pause));
+            let before = SystemTime::now() - Duration::from_micros(1);
+            let mut text = Vec::new();
+            put_time(&mut text);
+            let text = String::from_utf8(text).unwrap();
+            let told = humantime::parse_rfc3339(&text).unwrap();
+            assert!(before <= told && told <= SystemTime::now(), "{text}");
+            assert_eq!(text.len(), "2026-11-24T09:00:00.000001Z".len());
         }
     }
 }

@@ -11,6 +11,7 @@ use prometheus::{
 use super::{Outcome, Verdict};
 use crate::forward::Failure;
 use crate::gate::{Proven, Refusal};
+use crate::signature::Spelling;
 
 /// Seconds: from a refusal by the head alone to Twilio's own deadline.
 const BUCKETS: [f64; 12] =
@@ -23,6 +24,8 @@ pub struct Metrics {
     requests: IntCounterVec,
     keys: IntCounterVec,
     candidates: IntCounterVec,
+    /// The usual one of them.
+    received: IntCounter,
     durations: Durations,
     upstream: Histogram,
     nowhere: Arc<RouteCounters>,
@@ -127,11 +130,13 @@ impl Metrics {
             "Requests, by the route's path, what became of them, and why.",
             &["route", "verdict", "reason"],
         )?;
+        let candidates = make.candidates()?;
         Ok(Self {
             nowhere: Arc::new(counters_of(&requests, "")),
             requests,
             keys: make.keys()?,
-            candidates: make.candidates()?,
+            received: candidates.with_label_values(&[Spelling::Received.label()]),
+            candidates,
             durations: make.durations()?,
             upstream: make.upstream()?,
             standing: make.standing()?,
@@ -169,7 +174,10 @@ impl Metrics {
         }
         if let Some(proof) = outcome.verdict.proven().and_then(Proven::proof) {
             self.keys.with_label_values(&[route.path(), &proof.key]).inc();
-            self.candidates.with_label_values(&[&*proof.candidate.label()]).inc();
+            match &*proof.candidate.label() {
+                label if label == Spelling::Received.label() => self.received.inc(),
+                label => self.candidates.with_label_values(&[label]).inc(),
+            }
         }
     }
 

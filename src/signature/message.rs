@@ -1,5 +1,6 @@
 //! What a signature would have to cover for this request to be proven.
 
+use memchr::memchr;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
@@ -54,11 +55,10 @@ impl Shape {
     }
 
     fn of_type(value: &[u8]) -> Self {
-        let mut parts = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        let media_type = parts.next().unwrap_or_default();
+        let (media_type, parameters) = halves(value, b';');
         if !media_type.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
             Self::Other
-        } else if parts.all(is_utf8_or_no_charset) {
+        } else if parameters.split(|&byte| byte == b';').all(is_utf8_or_no_charset) {
             Self::Form
         } else {
             Self::Opaque
@@ -67,14 +67,19 @@ impl Shape {
 }
 
 fn is_utf8_or_no_charset(parameter: &[u8]) -> bool {
-    let mut halves = parameter.splitn(2, |&byte| byte == b'=').map(<[u8]>::trim_ascii);
-    let name = halves.next().unwrap_or_default();
-    let value = halves.next().unwrap_or_default();
+    let (name, value) = halves(parameter, b'=');
     let value =
         value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
     !name.eq_ignore_ascii_case(b"charset")
         || value.eq_ignore_ascii_case(b"utf-8")
         || value.eq_ignore_ascii_case(b"utf8")
+}
+
+/// What stands before and after the first separator, without white space around it.
+fn halves(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
+    let middle = memchr(separator, text).unwrap_or(text.len());
+    let (before, after) = text.split_at_checked(middle).unwrap_or_default();
+    (before.trim_ascii(), after.get(1..).unwrap_or_default().trim_ascii())
 }
 
 /// A request of which every body byte is bound by the MAC that its signature would be.
