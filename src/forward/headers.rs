@@ -29,8 +29,11 @@ const fn is_hop_by_hop(name: Name) -> bool {
 /// and look-alikes: CGI and WSGI fold `X_Twilio_Signature` and `X-Twilio-Signature` into one
 /// variable, and which of them wins is the app's luck.
 fn ends_here(field: &Field<'_>) -> bool {
-    matches!(field.name, Name::Expect | Name::Http2Settings)
-        || memchr(b'_', field.spelled).is_some()
+    match field.name {
+        Name::Expect | Name::Http2Settings => true,
+        Name::Other => memchr(b'_', field.spelled).is_some(),
+        _ => false, // none of these has one
+    }
 }
 
 /// End-to-end fields that a `Connection` line may name in vain: dropping them would let a sender

@@ -104,13 +104,13 @@ impl Parameters {
         let mut keys = Keys::new();
         let places = self.sort_keys(&mut keys, order);
         tail.extend_from_slice(&self.text); // which is at least as long
+        let (text, list, to) = (&self.text[..], &self.list[..], &mut tail[..]);
         let mut written = 0;
         let mut last: Option<&Parameter> = None;
-        for parameter in keys.iter().filter_map(|key| self.at(key & places)) {
-            if last.is_none_or(|last| !last.repeats(parameter, &self.text)) {
-                for part in [parameter.name, parameter.value] {
-                    written = part.copy(&self.text, tail, written);
-                }
+        for parameter in keys.iter().filter_map(|key| at(list, key & places)) {
+            if last.is_none_or(|last| !last.repeats(parameter, text)) {
+                written = parameter.name.copy(text, to, written);
+                written = parameter.value.copy(text, to, written);
             }
             last = Some(parameter);
         }
@@ -131,23 +131,20 @@ impl Parameters {
     }
 
     fn sort_keys_by(&self, keys: &mut Keys, places: u64, compare: impl Compare) -> u64 {
-        keys.extend(self.list.iter().zip(0..).map(|(p, place)| p.prefix & !places | place));
+        let (text, list) = (&self.text[..], &self.list[..]);
+        keys.extend(list.iter().zip(0..).map(|(p, place)| p.prefix & !places | place));
         keys.sort_unstable();
         for alike in keys.chunk_by_mut(|left, right| (left ^ right) & !places == 0) {
             if alike.len() > 1 {
                 alike.sort_unstable_by(|left, right| {
-                    match (self.at(left & places), self.at(right & places)) {
-                        (Some(left), Some(right)) => left.compare(right, &self.text, &compare),
+                    match (at(list, left & places), at(list, right & places)) {
+                        (Some(left), Some(right)) => left.compare(right, text, &compare),
                         _ => Ordering::Equal,
                     }
                 });
             }
         }
         places
-    }
-
-    fn at(&self, place: u64) -> Option<&Parameter> {
-        self.list.get(usize::try_from(place).ok()?)
     }
 
     /// Whether the two orders could differ at all.
@@ -164,7 +161,13 @@ impl Parameters {
 
 type Keys = SmallVec<[u64; TYPICAL]>;
 
+fn at(list: &[Parameter], place: u64) -> Option<&Parameter> {
+    list.get(usize::try_from(place).ok()?)
+}
+
 /// Goes from mark to mark (`&`, `=`, `%`) and decodes what lies between.
+///
+/// Its places are within the text, so no sum of them wraps; if one did, nothing would be found there.
 struct Decoder<'a> {
     text: &'a mut [u8],
     list: &'a mut List,
@@ -189,7 +192,7 @@ impl<'a> Decoder<'a> {
         while marks != 0 {
             let ahead = usize::try_from(marks.trailing_zeros()).unwrap_or_default();
             marks &= marks.wrapping_sub(1);
-            let at = base.saturating_add(ahead);
+            let at = base.wrapping_add(ahead);
             match block.get(ahead) {
                 Some(b'&') => self.end_parameter(at),
                 Some(b'%') => self.escape(at),
@@ -213,8 +216,8 @@ impl<'a> Decoder<'a> {
     /// Ends a name or a value before this mark.
     fn end(&mut self, at: usize) -> Span {
         self.close_up(at);
-        let span = Span { start: self.start, end: at.saturating_sub(self.shift) };
-        self.start = at.saturating_add(1);
+        let span = Span { start: self.start, end: at.wrapping_sub(self.shift) };
+        self.start = at.wrapping_add(1);
         self.run = self.start;
         self.shift = 0;
         span
@@ -224,16 +227,16 @@ impl<'a> Decoder<'a> {
     fn escape(&mut self, at: usize) {
         let Some(byte) = escape_at(self.text, at) else { return };
         self.close_up(at);
-        if let Some(slot) = self.text.get_mut(at.saturating_sub(self.shift)) {
+        if let Some(slot) = self.text.get_mut(at.wrapping_sub(self.shift)) {
             *slot = byte;
         }
-        self.run = at.saturating_add(3);
-        self.shift = self.shift.saturating_add(2);
+        self.run = at.wrapping_add(3);
+        self.shift = self.shift.wrapping_add(2);
     }
 
     fn close_up(&mut self, at: usize) {
         if self.shift > 0 && self.run < at {
-            self.text.copy_within(self.run..at, self.run.saturating_sub(self.shift));
+            self.text.copy_within(self.run..at, self.run.wrapping_sub(self.shift));
         }
     }
 }
@@ -270,7 +273,7 @@ impl Span {
     /// Copies its text to this place, and returns the next one.
     fn copy(self, text: &[u8], tail: &mut [u8], at: usize) -> usize {
         let part = self.of(text);
-        let end = at.saturating_add(part.len());
+        let end = at.wrapping_add(part.len());
         if let Some(slot) = tail.get_mut(at..end) {
             slot.copy_from_slice(part);
         }
@@ -289,7 +292,7 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
 /// The first eight bytes of a name, zeros where it is shorter. A block can be read after it.
 fn prefix(text: &[u8], name: Span) -> u64 {
     let eight = text.get(name.start..).and_then(|bytes| bytes.first_chunk());
-    let length = u32::try_from(name.end.saturating_sub(name.start)).unwrap_or(u32::MAX);
+    let length = u32::try_from(name.end.wrapping_sub(name.start)).unwrap_or(u32::MAX);
     let beyond = u64::MAX.checked_shr(length.saturating_mul(u8::BITS)).unwrap_or(0);
     u64::from_be_bytes(eight.copied().unwrap_or_default()) & !beyond
 }

@@ -61,41 +61,46 @@ pub enum Name {
 impl Name {
     /// Names are compared without regard to case (RFC 9110 §5.1).
     #[must_use]
+    #[expect(clippy::cognitive_complexity, reason = "a table")]
     pub fn of(text: &[u8]) -> Self {
         let first = text.first().map_or(0, u8::to_ascii_lowercase);
-        let known: &[(&str, Self)] = match (text.len(), first) {
-            (2, b't') => &[("te", Self::Te)],
-            (4, b'h') => &[("host", Self::Host)],
-            (6, b'e') => &[("expect", Self::Expect)],
-            (7, b't') => &[("trailer", Self::Trailer)],
-            (7, b'u') => &[("upgrade", Self::Upgrade)],
-            (9, b'f') => &[("forwarded", Self::Forwarded)],
-            (10, b'c') => &[("connection", Self::Connection)],
-            (10, b'k') => &[("keep-alive", Self::KeepAlive)],
-            (11, b't') => &[("traceparent", Self::TraceParent)],
-            (12, b'c') => &[("content-type", Self::ContentType)],
-            (14, b'c') => &[("content-length", Self::ContentLength)],
-            (14, b'h') => &[("http2-settings", Self::Http2Settings)],
-            (15, b'x') => &[("x-forwarded-for", Self::ForwardedFor)],
-            (16, b'c') => &[("content-encoding", Self::ContentEncoding)],
-            (16, b'p') => &[("proxy-connection", Self::ProxyConnection)],
-            (16, b'x') => &[
-                ("x-forwarded-host", Self::ForwardedHost),
-                ("x-forwarded-port", Self::ForwardedPort),
-            ],
-            (17, b't') => &[("transfer-encoding", Self::TransferEncoding)],
-            (17, b'x') => &[("x-forwarded-proto", Self::ForwardedProto)],
-            (18, b'p') => &[("proxy-authenticate", Self::ProxyAuthenticate)],
-            (18, b'x') => &[("x-twilio-signature", Self::TwilioSignature)],
-            (19, b'p') => &[("proxy-authorization", Self::ProxyAuthorization)],
-            (26, b'i') => &[("i-twilio-idempotency-token", Self::IdempotencyToken)],
-            (26, b'x') => &[("x-twilio-signature-key-sid", Self::KeySid)],
-            (36, b'x') => &[("x-twilio-webhooks-signature-settings", Self::SignatureSettings)],
-            _ => &[],
-        };
-        let same = |(name, _): &&(&str, Self)| text.eq_ignore_ascii_case(name.as_bytes());
-        known.iter().find(same).map_or(Self::Other, |(_, known)| *known)
+        match (text.len(), first) {
+            (2, b't') if is(text, b"te") => Self::Te,
+            (4, b'h') if is(text, b"host") => Self::Host,
+            (6, b'e') if is(text, b"expect") => Self::Expect,
+            (7, b't') if is(text, b"trailer") => Self::Trailer,
+            (7, b'u') if is(text, b"upgrade") => Self::Upgrade,
+            (9, b'f') if is(text, b"forwarded") => Self::Forwarded,
+            (10, b'c') if is(text, b"connection") => Self::Connection,
+            (10, b'k') if is(text, b"keep-alive") => Self::KeepAlive,
+            (11, b't') if is(text, b"traceparent") => Self::TraceParent,
+            (12, b'c') if is(text, b"content-type") => Self::ContentType,
+            (14, b'c') if is(text, b"content-length") => Self::ContentLength,
+            (14, b'h') if is(text, b"http2-settings") => Self::Http2Settings,
+            (15, b'x') if is(text, b"x-forwarded-for") => Self::ForwardedFor,
+            (16, b'c') if is(text, b"content-encoding") => Self::ContentEncoding,
+            (16, b'p') if is(text, b"proxy-connection") => Self::ProxyConnection,
+            (16, b'x') if is(text, b"x-forwarded-host") => Self::ForwardedHost,
+            (16, b'x') if is(text, b"x-forwarded-port") => Self::ForwardedPort,
+            (17, b't') if is(text, b"transfer-encoding") => Self::TransferEncoding,
+            (17, b'x') if is(text, b"x-forwarded-proto") => Self::ForwardedProto,
+            (18, b'p') if is(text, b"proxy-authenticate") => Self::ProxyAuthenticate,
+            (18, b'x') if is(text, b"x-twilio-signature") => Self::TwilioSignature,
+            (19, b'p') if is(text, b"proxy-authorization") => Self::ProxyAuthorization,
+            (26, b'i') if is(text, b"i-twilio-idempotency-token") => Self::IdempotencyToken,
+            (26, b'x') if is(text, b"x-twilio-signature-key-sid") => Self::KeySid,
+            (36, b'x') if is(text, b"x-twilio-webhooks-signature-settings") => {
+                Self::SignatureSettings
+            }
+            _ => Self::Other,
+        }
     }
+}
+
+/// A length that is known beforehand makes this a few instructions.
+fn is<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
+    text.first_chunk()
+        .is_some_and(|text: &[u8; N]| text.map(|byte| byte.to_ascii_lowercase()) == *name)
 }
 
 #[cfg(test)]
