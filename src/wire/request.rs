@@ -14,6 +14,8 @@ pub struct RequestHead {
     pub fields: Fields,
     method: Method,
     target: Place,
+    /// The target up to its first `?`.
+    path: Place,
     version: Version,
 }
 
@@ -111,6 +113,7 @@ impl RequestHead {
         Ok(Self {
             method: Method::of(request.method.unwrap_or_default(), &whole),
             target: Place::of(target.as_bytes(), &whole),
+            path: Place::of(path_of(target.as_bytes()), &whole),
             version: if request.version == Some(0) { Version::Http10 } else { Version::Http11 },
             fields: Fields::found(bytes, request.headers, &whole),
         })
@@ -129,6 +132,7 @@ impl RequestHead {
         Self {
             method: Method::of(method, line.as_bytes()),
             target: Place::of(target.as_bytes(), line.as_bytes()),
+            path: Place::of(path_of(target.as_bytes()), line.as_bytes()),
             version: Version::Http2,
             fields,
         }
@@ -156,8 +160,7 @@ impl RequestHead {
     /// The target up to its first `?`.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        let target = self.target();
-        memchr(b'?', target).and_then(|end| target.get(..end)).unwrap_or(target)
+        self.path.read(&self.fields.bytes)
     }
 
     /// What it came over.
@@ -243,6 +246,10 @@ impl Seen {
             (_, length, false) => Ok(Framing::Length(length.unwrap_or(0))),
         }
     }
+}
+
+fn path_of(target: &[u8]) -> &[u8] {
+    memchr(b'?', target).and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
 /// Whether this may still become a request: the first bytes are looked at.
