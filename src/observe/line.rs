@@ -55,13 +55,15 @@ fn put_id(start: u32, number: u64, line: &mut Vec<u8>) {
     put_hex(number, 1, line);
 }
 
-fn put_hex(number: u64, least: u32, line: &mut Vec<u8>) {
-    let digits = u64::BITS.saturating_sub(number.leading_zeros()).div_ceil(4).max(least);
-    for place in (0..digits).rev() {
-        let nibble = number.checked_shr(place.saturating_mul(4)).unwrap_or(0) & 15;
-        let digit = u32::try_from(nibble).ok().and_then(|nibble| char::from_digit(nibble, 16));
-        line.extend(digit.and_then(|digit| u8::try_from(digit).ok()));
+fn put_hex(number: u64, least: usize, line: &mut Vec<u8>) {
+    let digit = |nibble: u8| nibble.wrapping_add(if nibble < 10 { b'0' } else { b'a' - 10 });
+    let mut text = [0; 16];
+    for ([high, low], byte) in text.as_chunks_mut().0.iter_mut().zip(number.to_be_bytes()) {
+        (*high, *low) = (digit(byte >> 4), digit(byte & 15));
     }
+    let zeros = text.iter().take_while(|&&digit| digit == b'0').count();
+    let begin = zeros.min(text.len().saturating_sub(least));
+    line.extend_from_slice(text.get(begin..).unwrap_or_default());
 }
 
 /// A second, as RFC 3339 has it: `2026-11-24T09:00:00`.
