@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for a while, from its seeds: fuzz/run.sh [SECONDS [DICE]], 20 s each by
 # default. What it finds lies in fuzz/artifacts; what it learns is kept in fuzz/corpus, for the next
-# run. The same DICE, a number, throw the same inputs: so CI judges the change, not its luck.
+# run. With the same DICE, a number, and no corpus yet, the inputs begin alike: so that CI judges the
+# change and not its luck. Without, each run looks elsewhere: that is for whoever has time.
 # Needs cargo-fuzz and a C++ compiler. No sanitizer, so no nightly toolchain: the gate has no unsafe
 # code, and what is looked for are panics and broken promises.
 set -euo pipefail
