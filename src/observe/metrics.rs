@@ -11,7 +11,6 @@ use prometheus::{
 use super::{Outcome, Verdict};
 use crate::forward::Failure;
 use crate::gate::{Proven, Refusal};
-use crate::signature::Spelling;
 
 /// Seconds: from a refusal by the head alone to Twilio's own deadline.
 const BUCKETS: [f64; 12] =
@@ -24,8 +23,6 @@ pub struct Metrics {
     requests: IntCounterVec,
     keys: IntCounterVec,
     candidates: IntCounterVec,
-    /// The usual one of them.
-    received: IntCounter,
     durations: Durations,
     upstream: Histogram,
     nowhere: Arc<RouteCounters>,
@@ -130,13 +127,11 @@ impl Metrics {
             "Requests, by the route's path, what became of them, and why.",
             &["route", "verdict", "reason"],
         )?;
-        let candidates = make.candidates()?;
         Ok(Self {
             nowhere: Arc::new(counters_of(&requests, "")),
             requests,
             keys: make.keys()?,
-            received: candidates.with_label_values(&[Spelling::Received.label()]),
-            candidates,
+            candidates: make.candidates()?,
             durations: make.durations()?,
             upstream: make.upstream()?,
             standing: make.standing()?,
@@ -174,10 +169,7 @@ impl Metrics {
         }
         if let Some(proof) = outcome.verdict.proven().and_then(Proven::proof) {
             self.keys.with_label_values(&[route.path(), &proof.key]).inc();
-            match &*proof.candidate.label() {
-                label if label == Spelling::Received.label() => self.received.inc(),
-                label => self.candidates.with_label_values(&[label]).inc(),
-            }
+            self.candidates.with_label_values(&[&*proof.candidate.label()]).inc();
         }
     }
 

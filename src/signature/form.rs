@@ -236,7 +236,7 @@ impl<'a> Decoder<'a> {
 
     fn close_up(&mut self, at: usize) {
         if self.shift > 0 && self.run < at {
-            self.text.copy_within(self.run..at, self.run.wrapping_sub(self.shift));
+            self.text.copy_within(self.run..at, self.run.saturating_sub(self.shift));
         }
     }
 }

@@ -132,10 +132,10 @@ impl Fields {
         to.extend_from_slice(row.read(&self.bytes));
     }
 
-    /// How many bytes are written of them at most.
+    /// How many bytes are written of them at most: a line may lack a space, and a CR.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.bytes.len().saturating_add(self.lines.len())
+        self.bytes.len().saturating_add(self.lines.len().saturating_mul(2))
     }
 
     /// The values of the lines of this name.

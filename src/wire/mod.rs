@@ -6,7 +6,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `scan` | where a head ends; each byte is looked at once |
+//! | `scan` | where a head ends; each line is looked at once |
 //! | `fields`, `name` | the field lines of a head, in their order and spelling |
 //! | `request`, `response` | the heads, and the rules by which their bodies end |
 //! | `rest` | what is still to come of a body |

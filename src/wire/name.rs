@@ -99,8 +99,7 @@ impl Name {
 
 /// A length that is known beforehand makes this a few instructions.
 fn is<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
-    text.first_chunk()
-        .is_some_and(|text: &[u8; N]| text.map(|byte| byte.to_ascii_lowercase()) == *name)
+    <&[u8; N]>::try_from(text).is_ok_and(|text| text.map(|byte| byte.to_ascii_lowercase()) == *name)
 }
 
 #[cfg(test)]
