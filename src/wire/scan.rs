@@ -1,7 +1,7 @@
 //! Where a head ends.
 
 use bytes::{Buf, BytesMut};
-use wide::u8x16;
+use memchr::memchr_iter;
 
 /// Looks for the end of a head in what has arrived so far, going on where it stopped.
 #[derive(Debug, Default)]
@@ -12,26 +12,6 @@ pub struct Scan {
     empty: usize,
     /// A line has ended without a CR.
     bare: bool,
-}
-
-/// What stands behind a line.
-enum After {
-    /// The end of the head, which is so long.
-    Head(usize),
-    /// Too little to tell.
-    Nothing,
-    Line,
-}
-
-/// Bytes that are looked at at once: lines are short.
-const BLOCK: usize = 16;
-
-/// A bit for each line feed in a block, or in the last part of one, the first one lowest.
-fn feeds(block: &[u8]) -> u32 {
-    match block.first_chunk::<BLOCK>() {
-        Some(whole) => u8x16::new(*whole).simd_eq(u8x16::splat(b'\n')).to_bitmask(),
-        None => block.iter().rev().fold(0, |bits, &byte| bits << 1 | u32::from(byte == b'\n')),
-    }
 }
 
 /// So many empty lines are passed over.
@@ -53,39 +33,22 @@ impl Scan {
             self.empty = self.empty.saturating_add(skip_empty_lines(heard));
         }
         let begin = self.at;
-        let new = heard.get(begin..).unwrap_or_default().chunks(BLOCK);
-        for (block, base) in new.zip((begin..).step_by(BLOCK)) {
-            let mut feeds = feeds(block);
-            while feeds != 0 {
-                let ahead = usize::try_from(feeds.trailing_zeros()).unwrap_or_default();
-                feeds &= feeds.wrapping_sub(1);
-                match self.line(heard, base.saturating_add(ahead)) {
-                    After::Head(length) => return Some(length),
-                    After::Nothing => return None,
-                    After::Line => {}
+        for feed in memchr_iter(b'\n', heard.get(begin..).unwrap_or_default()) {
+            let feed = begin.saturating_add(feed);
+            let next = feed.saturating_add(1);
+            let before = feed.checked_sub(1).and_then(|before| heard.get(before));
+            self.bare |= before != Some(&b'\r');
+            match heard.get(next..).unwrap_or_default() {
+                [b'\n', ..] => {
+                    self.bare = true;
+                    return Some(next.saturating_add(1));
                 }
+                [b'\r', b'\n', ..] => return Some(next.saturating_add(2)),
+                [] | [b'\r'] => return None, // looked at again once more is here
+                _ => self.at = next,
             }
         }
         None
-    }
-
-    /// A line has ended with this line feed.
-    fn line(&mut self, heard: &[u8], feed: usize) -> After {
-        let next = feed.saturating_add(1);
-        let before = feed.checked_sub(1).and_then(|before| heard.get(before));
-        self.bare |= before != Some(&b'\r');
-        match heard.get(next..).unwrap_or_default() {
-            [b'\n', ..] => {
-                self.bare = true;
-                After::Head(next.saturating_add(1))
-            }
-            [b'\r', b'\n', ..] => After::Head(next.saturating_add(2)),
-            [] | [b'\r'] => After::Nothing, // looked at again once more is here
-            _ => {
-                self.at = next;
-                After::Line
-            }
-        }
     }
 
     /// Whether a line has ended with a line feed alone. httparse takes that for the end of a line;
