@@ -122,7 +122,7 @@ impl Connection {
         self.wire.write_rest(cx);
         loop {
             match rest.take(&mut self.wire.heard) {
-                Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(data.freeze()))),
                 Ok(None) if rest.is_over() => return Poll::Ready(None),
                 Ok(None) => {}
                 Err(what) => return Poll::Ready(Some(Err(io::Error::other(what)))),

@@ -1,16 +1,14 @@
 //! Reading a body, bounded in bytes and in time.
 
 use std::{
-    error::Error,
     future::poll_fn,
-    pin::{Pin, pin},
-    task::Poll,
+    io,
+    pin::pin,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Held, Refusal};
@@ -28,39 +26,48 @@ pub(super) struct Bounds {
     pub(super) rate: u64,
 }
 
-/// Whether the head announces more than `limit` bytes.
-pub(super) fn announces_more_than(limit: u64, body: &impl Body) -> bool {
-    body.size_hint().lower() > limit
+/// A body that is still on its way.
+pub trait Source {
+    /// Puts what comes next of it behind what is there of it, or all at once in its place; how many
+    /// bytes, and none where it is over.
+    ///
+    /// # Errors
+    /// Where it breaks off, or cannot be read.
+    fn poll_more(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+    /// How many bytes are to come, where that is known.
+    fn announced(&self) -> Option<u64>;
 }
 
-/// Reads it whole. The usual body arrives in one frame and is not copied. Trailers are dropped:
-/// nothing signs them.
-pub(super) async fn read<B>(body: B, bounds: &Bounds, held: &mut Held) -> Result<Bytes, Refusal>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Error + 'static,
-{
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let announced = body.size_hint().lower().min(bounds.bytes);
-    let mut body = pin!(body);
-    let mut whole = Whole::default();
+/// Whether the head announces more than `limit` bytes.
+pub(super) fn announces_more_than(limit: u64, body: &impl Source) -> bool {
+    body.announced().is_some_and(|announced| announced > limit)
+}
+
+/// Reads it whole.
+pub(super) async fn read(
+    mut body: impl Source,
+    bounds: &Bounds,
+    held: &mut Held,
+) -> Result<Bytes, Refusal> {
+    let mut whole = BytesMut::new();
     let mut length: u64 = 0;
     let mut began = None; // what is here already needs no clock
-    while !body.is_end_stream() {
-        let at_hand = if began.is_none() { at_hand(body.as_mut()).await } else { None };
-        let next = match at_hand {
-            Some(next) => next,
+    while body.announced() != Some(0) {
+        let mut more = poll_fn(|cx| body.poll_more(&mut whole, cx));
+        let at_hand = if began.is_none() { at_hand(&mut more).await } else { None };
+        let more = match at_hand {
+            Some(more) => more,
             None => {
                 let until = bounds.until(*began.get_or_insert_with(Instant::now), length);
-                timeout_at(until, body.frame()).await.map_err(|_| Refusal::BodyTimeout)?
+                timeout_at(until, more).await.map_err(|_| Refusal::BodyTimeout)?
             }
         };
-        let Some(frame) = next else { break };
-        let frame = frame.map_err(|_| Refusal::BodyIncomplete)?;
-        let Ok(data) = frame.into_data() else { continue };
-        let more = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        let more = more.map_err(|_| Refusal::BodyIncomplete)?;
+        if more == 0 {
+            break;
+        }
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
         length = length.saturating_add(more);
         if length > bounds.bytes {
             return Err(Refusal::BodyTooLarge);
@@ -68,46 +75,17 @@ where
         if !held.grow(more) {
             return Err(Refusal::Overloaded);
         }
-        whole.add(data, announced);
     }
-    Ok(whole.bytes())
+    Ok(whole.freeze())
 }
 
-/// The next frame, or that there is none, if that is known without waiting.
-async fn at_hand<B: Body>(
-    mut body: Pin<&mut B>,
-) -> Option<Option<Result<Frame<B::Data>, B::Error>>> {
-    poll_fn(|cx| match body.as_mut().poll_frame(cx) {
-        Poll::Ready(next) => Poll::Ready(Some(next)),
+/// What it comes to, if that is known without waiting.
+async fn at_hand<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    poll_fn(|cx| match pin!(&mut *future).poll(cx) {
+        Poll::Ready(ready) => Poll::Ready(Some(ready)),
         Poll::Pending => Poll::Ready(None),
     })
     .await
-}
-
-/// The frames so far: the only one as it came, several in one buffer.
-#[derive(Default)]
-struct Whole {
-    only: Bytes,
-    several: BytesMut,
-}
-
-impl Whole {
-    /// `announced` is how long the whole will be, where that is known.
-    fn add(&mut self, data: Bytes, announced: u64) {
-        if self.only.is_empty() && self.several.is_empty() {
-            self.only = data;
-            return;
-        }
-        if self.several.is_empty() {
-            self.several.reserve(usize::try_from(announced).unwrap_or_default());
-            self.several.extend_from_slice(&std::mem::take(&mut self.only));
-        }
-        self.several.extend_from_slice(&data);
-    }
-
-    fn bytes(self) -> Bytes {
-        if self.several.is_empty() { self.only } else { self.several.freeze() }
-    }
 }
 
 impl Bounds {

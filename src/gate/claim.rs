@@ -1,12 +1,12 @@
 //! A request on its way to a judgement.
 
-use std::{error::Error, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use hyper::body::Body;
 
 use super::{
-    Admitted, Buffers, Held, Proven, Refusal, Refused, Seen, body, forwarded, forwarded::Public,
+    Admitted, Buffers, Held, Proven, Refusal, Refused, Seen, Source, body, forwarded,
+    forwarded::Public,
 };
 use crate::routes::{Access, Limits, Route, Table};
 use crate::signature::{Keyring, Message, Origin, Selector, Shape, Signature, verify};
@@ -54,11 +54,7 @@ impl std::fmt::Debug for Presented {
     }
 }
 
-impl<B> Claim<Unread<B>>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Error + 'static,
-{
+impl<B: Source> Claim<Unread<B>> {
     /// Judges the head alone; the body stays unread.
     ///
     /// `peer` is who sent it; who calls over a Unix socket has no address. A request without a
@@ -98,7 +94,7 @@ where
     ) -> Result<Claim<Complete>, Refused> {
         let Self { head, route, stage: Unread { body, presented } } = self;
         let signed = presented.signature.is_some();
-        let announced = body.size_hint().upper().unwrap_or(u64::MAX);
+        let announced = body.announced().unwrap_or(u64::MAX);
         let mut held = buffers.open(limits.max_buffered_bytes, announced, signed);
         let bounds = body::Bounds {
             bytes: route.max_body_bytes,
@@ -150,7 +146,7 @@ impl Claim<Complete> {
 /// Everything that the head alone decides, for a request that presents a signature or needs none.
 fn examine(
     head: &RequestHead,
-    body: &impl Body,
+    body: &impl Source,
     peer: Option<IpAddr>,
     route: &Route,
     table: &Table,

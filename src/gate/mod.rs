@@ -27,8 +27,8 @@
 //! Nothing is judged before its body is read:
 //!
 //! ```compile_fail,E0599
-//! use gatekeeper::gate::{Claim, Seen, Unread};
-//! fn judge(claim: Claim<Unread<hyper::body::Incoming>>, seen: &Seen) {
+//! use gatekeeper::gate::{Claim, Seen, Source, Unread};
+//! fn judge(claim: Claim<Unread<impl Source>>, seen: &Seen) {
 //!     let _ = claim.judge(seen);
 //! }
 //! ```
@@ -52,6 +52,7 @@ mod refusal;
 mod replay;
 
 pub use admitted::{Admitted, Called, Proven};
+pub use body::Source;
 pub use buffers::{Buffers, Held};
 pub use claim::{Claim, Complete, Unread};
 pub use refusal::{Refusal, Refused};

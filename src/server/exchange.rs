@@ -1,9 +1,6 @@
 //! A request's way through the house.
 
-use std::{error::Error, net::IpAddr, sync::Arc, time::Instant};
-
-use bytes::Bytes;
-use hyper::body::Body;
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{
     Snapshot,
@@ -11,7 +8,7 @@ use super::{
     reply::{self, Reply},
     worker::Worker,
 };
-use crate::gate::{Admitted, Claim, Refused};
+use crate::gate::{Admitted, Claim, Refused, Source};
 use crate::observe::{Outcome, Verdict};
 use crate::wire::{Malformed, RequestHead};
 
@@ -39,11 +36,7 @@ impl Exchange {
     }
 
     /// The straight line: claim, read, judge, send.
-    pub(super) async fn answer<B>(&self, head: Arc<RequestHead>, body: B) -> Reply
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Error + 'static,
-    {
+    pub(super) async fn answer(&self, head: Arc<RequestHead>, body: impl Source) -> Reply {
         let mut telling = self.begin(&head);
         let live = self.worker.shared.live.load_full(); // one immutable snapshot per request
         let admitted = match self.judge(head, body, &live, &mut telling.outcome).await {
@@ -68,17 +61,13 @@ impl Exchange {
         }
     }
 
-    async fn judge<B>(
+    async fn judge(
         &self,
         head: Arc<RequestHead>,
-        body: B,
+        body: impl Source,
         live: &Snapshot,
         outcome: &mut Outcome,
-    ) -> Result<Admitted, Refused>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Error + 'static,
-    {
+    ) -> Result<Admitted, Refused> {
         let claim = Claim::new(head, body, self.peer, &live.table)?; // from the head alone; body unread
         let claim = claim.read(&live.limits, &self.worker.shared.buffers).await?; // bounded
         outcome.received = claim.body_length();

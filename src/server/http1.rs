@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use hyper::body::{Body, Frame, SizeHint};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::{io::AsyncReadExt, task::yield_now};
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::forward::{Late, Patience, Pieces, Tunnel};
+use crate::gate::Source;
 use crate::routes::Limits;
 use crate::wire::{Framing, RequestHead, Rest, Scan, Unreadable, skip_empty_lines};
 
@@ -280,45 +280,66 @@ fn read<S: Stream>(
 /// The body of the request under way, read as it is asked for.
 struct Incoming<'c, 'w, S>(&'c mut Conversation<'w, S>);
 
-impl<S: Stream> Body for Incoming<'_, '_, S> {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Conversation { stream, heard, rest, invitation, unflushed, .. } =
-            &mut *self.get_mut().0;
+impl<S: Stream> Source for Incoming<'_, '_, S> {
+    fn poll_more(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let client = &mut *self.0;
         loop {
-            if let Some(data) = rest.take(heard).map_err(io::Error::other)? {
-                return Poll::Ready(Some(Ok(Frame::data(data))));
+            if let Some(data) = client.rest.take(&mut client.heard).map_err(io::Error::other)? {
+                let count = data.len();
+                match whole.is_empty() {
+                    true => *whole = data, // the usual body is here with its head, and not copied
+                    false => whole.extend_from_slice(&data),
+                }
+                return Poll::Ready(Ok(count));
             }
-            if rest.is_over() {
-                return Poll::Ready(None);
+            if client.rest.is_over() {
+                return Poll::Ready(Ok(0));
             }
-            while !invitation.is_empty() {
-                let count = ready!(Pin::new(&mut *stream).poll_write(cx, invitation))?;
-                *invitation = invitation.get(count.max(1)..).unwrap_or_default();
-                *unflushed = true;
+            ready!(client.invite(cx))?;
+            if let Some(left) = client.rest.length() {
+                return client.read_into(whole, left, cx);
             }
-            if *unflushed {
-                ready!(Pin::new(&mut *stream).poll_flush(cx))?;
-                *unflushed = false;
-            }
-            let left = rest.length().and_then(|left| usize::try_from(left).ok());
-            let wanted = left.map_or(READ, |left| left.clamp(READ, MOST_READ));
-            if ready!(read(stream, heard, wanted, cx))? == 0 {
-                return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+            if ready!(read(&mut client.stream, &mut client.heard, READ, cx))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.0.rest.is_over()
+    fn announced(&self) -> Option<u64> {
+        self.0.rest.length()
+    }
+}
+
+impl<S: Stream> Conversation<'_, S> {
+    /// Tells a sender who waits for it that the body is wanted.
+    fn invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, invitation, unflushed, .. } = self;
+        while !invitation.is_empty() {
+            let count = ready!(Pin::new(&mut *stream).poll_write(cx, invitation))?;
+            *invitation = invitation.get(count.max(1)..).unwrap_or_default();
+            *unflushed = true;
+        }
+        if *unflushed {
+            ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+            *unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.0.rest.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+    /// Reads more of a body to where it stays, and nothing behind it.
+    fn read_into(
+        &mut self,
+        whole: &mut BytesMut,
+        left: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(MOST_READ);
+        whole.reserve(most);
+        let count = ready!(pin!(self.stream.read_buf(&mut whole.limit(most))).poll(cx))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.rest.pass(u64::try_from(count).unwrap_or(u64::MAX));
+        Poll::Ready(Ok(count))
     }
 }

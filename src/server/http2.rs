@@ -3,17 +3,18 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
+    io,
     net::IpAddr,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::{
     Request, Response,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{self, HeaderMap, HeaderValue},
     http::request::Parts,
     server::conn::http2,
@@ -26,6 +27,7 @@ use tokio::{
 };
 
 use super::{connection::Stream, exchange::Exchange, reply::Reply, worker::Worker};
+use crate::gate::Source;
 use crate::routes::Limits;
 use crate::wire::{Malformed, RequestHead};
 
@@ -95,7 +97,7 @@ async fn answer(
 ) -> Result<Response<Reply>, Infallible> {
     let (mut head, body) = request.into_parts();
     let reply = match as_http1(&mut head) {
-        Ok(head) => exchange.answer(Arc::new(head), body).await,
+        Ok(head) => exchange.answer(Arc::new(head), Arriving(body)).await,
         Err(what) => {
             let method = head.method.as_str();
             let head = RequestHead::told(method, head.uri.path(), std::iter::empty());
@@ -103,6 +105,29 @@ async fn answer(
         }
     };
     Ok(reply.into_response())
+}
+
+/// The body of a request. Trailers are dropped: nothing signs them.
+struct Arriving(Incoming);
+
+impl Source for Arriving {
+    fn poll_more(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            let Some(frame) = ready!(Pin::new(&mut self.0).poll_frame(cx)) else {
+                return Poll::Ready(Ok(0));
+            };
+            if let Ok(data) = frame.map_err(io::Error::other)?.into_data()
+                && !data.is_empty()
+            {
+                whole.extend_from_slice(&data);
+                return Poll::Ready(Ok(data.len()));
+            }
+        }
+    }
+
+    fn announced(&self) -> Option<u64> {
+        if self.0.is_end_stream() { Some(0) } else { self.0.size_hint().exact() }
+    }
 }
 
 /// Puts a head into the form that HTTP/1.1 would have given it: one `Host`, one `Cookie`, the
@@ -205,7 +230,7 @@ impl<S: Stream> AsyncRead for Begun<S> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
@@ -220,23 +245,23 @@ impl<S: Stream> AsyncWrite for Begun<S> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 

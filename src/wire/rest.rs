@@ -1,6 +1,6 @@
 //! What is still to come of a body.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
 use super::Malformed;
@@ -85,15 +85,22 @@ impl Rest {
         }
     }
 
+    /// So many bytes of a body of known length were taken elsewhere.
+    pub const fn pass(&mut self, count: u64) {
+        if let Self::Length(left) = self {
+            *left = left.saturating_sub(count);
+        }
+    }
+
     /// Takes what is here of the body off what has arrived; nothing where more must arrive first,
     /// or it is over.
     ///
     /// # Errors
     /// [`Malformed`], where it is no chunked coding.
-    pub fn take(&mut self, heard: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+    pub fn take(&mut self, heard: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
         match self {
             Self::Length(left) => Ok(data(left, heard)),
-            Self::UntilEnd => Ok((!heard.is_empty()).then(|| heard.split().freeze())),
+            Self::UntilEnd => Ok((!heard.is_empty()).then(|| heard.split())),
             Self::Chunks(step, framing) => {
                 let data = chunk(step, framing, heard);
                 if data.is_err() {
@@ -106,17 +113,17 @@ impl Rest {
 }
 
 /// At most `left` bytes.
-fn data(left: &mut u64, heard: &mut BytesMut) -> Option<Bytes> {
+fn data(left: &mut u64, heard: &mut BytesMut) -> Option<BytesMut> {
     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(heard.len());
     *left = left.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
-    (here > 0).then(|| heard.split_to(here).freeze())
+    (here > 0).then(|| heard.split_to(here))
 }
 
 fn chunk(
     step: &mut Step,
     framing: &mut usize,
     heard: &mut BytesMut,
-) -> Result<Option<Bytes>, Malformed> {
+) -> Result<Option<BytesMut>, Malformed> {
     loop {
         *step = match *step {
             Step::Size => match line(heard, framing, LEAST_FRAMING)? {

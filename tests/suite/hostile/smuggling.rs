@@ -51,6 +51,19 @@ fn pipelines() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
+/// A body that is read by itself ends where it ends.
+#[test]
+fn pipelines_behind_long_bodies() {
+    let bad = bad().bytes();
+    let cases = [5_000, 60_000, 200_000].map(|length| {
+        let long = Message::form("/voice", &format!("Body={}", "x".repeat(length))).signed();
+        let all = [&long.bytes()[..], &bad, &long.bytes(), &good().bytes()].concat();
+        Case::new(&format!("{length} bytes"), all, Each(&[200, 418, 200, 200]))
+    });
+    let config = "[limits]\nmax_body_bytes = 300000\n[[route]]\npath = \"/voice\"\n";
+    stage::play("smuggling", config, &cases);
+}
+
 /// What lies in a body stays there, read or not.
 #[test]
 fn requests_in_bodies() {
