@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
+use tokio::task::yield_now;
+
 use super::{
     Snapshot,
     http2::Pace,
@@ -11,6 +13,9 @@ use super::{
 use crate::gate::{Admitted, Claim, Refused, Source};
 use crate::observe::{Outcome, Verdict};
 use crate::wire::{Malformed, RequestHead};
+
+/// A body from this size on takes so long to judge that the app falls asleep meanwhile.
+const LONG: u64 = 16 * 1024;
 
 /// One connection's view of the house.
 pub(super) struct Exchange {
@@ -45,6 +50,9 @@ impl Exchange {
         };
         let proven = admitted.proven().clone();
         telling.outcome.route = live.counters(admitted.route());
+        if telling.outcome.received >= LONG {
+            yield_now().await; // what came together is judged first, then sent: one waking for all
+        }
         let sent = Instant::now();
         // What is refused never needs the room that this takes.
         let answer = Box::pin(self.worker.forwarder.send(admitted, self.peer, &live.limits)).await;
