@@ -187,6 +187,7 @@ GOALS = [
     ("forged, CPU ÷ floor", "cpu", "forged, refused: gate", "forged, refused: floor", None),
     ("unsigned, CPU ÷ nginx `return 418`", "cpu", "unsigned, refused: gate", "`return 418`: nginx", 0.95),
     ("64 KiB, CPU ÷ nginx passing", "cpu", "64 KiB, signed: gate", "64 KiB, passed: nginx", 2.0),
+    ("64 KiB, CPU ÷ floor", "cpu", "64 KiB, signed: gate", "64 KiB, signed: floor", None),
     ("p99, 32 in flight, ÷ nginx", "p99", "signed, forwarded: gate", "passed: nginx", 1.0),
     ("p50, one in flight, ÷ nginx", "p50", "one in flight, signed: gate", "one in flight, passed: nginx", 1.0),
 ]
