@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::{io::AsyncReadExt, task::yield_now};
 
 use super::{
@@ -296,12 +296,12 @@ impl<S: Stream> Source for Incoming<'_, '_, S> {
                 return Poll::Ready(Ok(0));
             }
             ready!(client.invite(cx))?;
-            if let Some(left) = client.rest.length() {
-                return client.read_into(whole, left, cx);
+            if let Some(mut room) = client.rest.room(whole, MOST_READ) {
+                let count = ready!(pin!(client.stream.read_buf(&mut room)).poll(cx))?;
+                client.rest.pass(count);
+                return Poll::Ready(unless_over(count));
             }
-            if ready!(read(&mut client.stream, &mut client.heard, READ, cx))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
+            unless_over(ready!(read(&mut client.stream, &mut client.heard, READ, cx))?)?;
         }
     }
 
@@ -325,21 +325,9 @@ impl<S: Stream> Conversation<'_, S> {
         }
         Poll::Ready(Ok(()))
     }
+}
 
-    /// Reads more of a body to where it stays, and nothing behind it.
-    fn read_into(
-        &mut self,
-        whole: &mut BytesMut,
-        left: u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(MOST_READ);
-        whole.reserve(most);
-        let count = ready!(pin!(self.stream.read_buf(&mut whole.limit(most))).poll(cx))?;
-        if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-        }
-        self.rest.pass(u64::try_from(count).unwrap_or(u64::MAX));
-        Poll::Ready(Ok(count))
-    }
+/// Who ends its side has not sent the whole body.
+fn unless_over(count: usize) -> io::Result<usize> {
+    if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
 }

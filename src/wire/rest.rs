@@ -1,6 +1,6 @@
 //! What is still to come of a body.
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut, buf::Limit};
 use memchr::memchr;
 
 use super::Malformed;
@@ -85,10 +85,22 @@ impl Rest {
         }
     }
 
-    /// So many bytes of a body of known length were taken elsewhere.
-    pub const fn pass(&mut self, count: u64) {
+    /// Where the next bytes of a body of known length may be read to, behind those before: room for
+    /// at most so many, and for none that are not its own.
+    pub fn room<'w>(
+        &self,
+        whole: &'w mut BytesMut,
+        most: usize,
+    ) -> Option<Limit<&'w mut BytesMut>> {
+        let left = usize::try_from(self.length()?).unwrap_or(usize::MAX).min(most);
+        whole.reserve(left);
+        Some(whole.limit(left))
+    }
+
+    /// So many bytes were read there.
+    pub fn pass(&mut self, count: usize) {
         if let Self::Length(left) = self {
-            *left = left.saturating_sub(count);
+            *left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
         }
     }
 
