@@ -286,9 +286,10 @@ impl<S: Stream> Source for Incoming<'_, '_, S> {
         loop {
             if let Some(data) = client.rest.take(&mut client.heard).map_err(io::Error::other)? {
                 let count = data.len();
-                match whole.is_empty() {
-                    true => *whole = data, // the usual body is here with its head, and not copied
-                    false => whole.extend_from_slice(&data),
+                if whole.is_empty() {
+                    *whole = data; // the usual body is here with its head, and not copied
+                } else {
+                    whole.extend_from_slice(&data);
                 }
                 return Poll::Ready(Ok(count));
             }
