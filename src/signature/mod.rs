@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `header` | the signature and the key that a request names |
 //! | `key` | keyed MACs, and which of them may be meant |
-//! | `form` | form decoding to bytes, and the two sort orders |
+//! | `form` | form decoding to bytes; `form/order`: the two sort orders |
 //! | `message` | the proof that every body byte is bound |
 //! | `origin`, `target` | the URL, and its other spellings |
 //! | `candidates` | the strings that may have been signed, in order |
