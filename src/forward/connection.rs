@@ -1,27 +1,26 @@
 //! One connection to an upstream.
 
+mod wire;
+
 use std::{
     future::{Future, poll_fn},
     io,
-    ops::Range,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use tokio::{
-    io::{AsyncReadExt, AsyncWrite},
-    task::coop::unconstrained,
-};
+use bytes::Bytes;
+use tokio::task::coop::unconstrained;
 
+use self::wire::{MOST_READ, READ, Sent, Wire};
 use super::{
     Failure, Late, Patience, Pieces,
     socket::{self, Protocol, Socket},
 };
 use crate::routes::{Limits, Upstream};
-use crate::wire::{ResponseHead, Rest, Scan};
+use crate::wire::{ResponseHead, Rest};
 
 /// A connection that is driven by whoever uses it: no task of its own, no wake-up across tasks.
 #[derive(Debug)]
@@ -31,30 +30,6 @@ pub(super) struct Connection {
     patience: Patience,
     /// It is at its end, or nobody knows where the next answer would begin.
     spoilt: bool,
-}
-
-/// Its socket, and what is on its way there and back.
-#[derive(Debug)]
-struct Wire {
-    socket: Socket,
-    /// What has arrived and is not yet taken.
-    heard: BytesMut,
-    scan: Scan,
-    /// How the request's way out has gone so far.
-    sent: Sent,
-    /// What is still to be sent of a request that the app answers already.
-    unsent: Bytes,
-}
-
-/// How far a request is on its way out.
-#[derive(Debug)]
-struct Sent {
-    /// A byte of it may have been written.
-    begun: bool,
-    /// Nothing of it waits in a buffer of TLS.
-    flushed: bool,
-    /// The app takes no more of it; it may answer all the same.
-    broken: bool,
 }
 
 /// What became of one try.
@@ -67,11 +42,6 @@ pub(super) enum Attempt {
     Failed(Failure),
 }
 
-/// What an answer's head may take, in bytes.
-const MOST_HEAD: usize = 64 * 1024;
-/// How much is read at once.
-const READ: usize = 8 * 1024;
-const MOST_READ: usize = 64 * 1024;
 /// So many interim answers may stand before an answer.
 const MOST_INTERIM: usize = 32;
 
@@ -173,82 +143,6 @@ impl Connection {
     }
 }
 
-impl Wire {
-    fn write(&mut self, pieces: &mut Pieces<'_>, cx: &mut Context<'_>) {
-        while !pieces.is_empty() && !self.sent.broken {
-            match pieces.poll_write(&mut self.socket, cx) {
-                Poll::Ready(Ok(1..)) => self.sent.begun = true,
-                Poll::Ready(_) => {
-                    self.sent.broken = true;
-                    self.sent.begun |= self.socket.is_tls(); // records may have gone before
-                }
-                Poll::Pending => return,
-            }
-        }
-        if !self.sent.flushed {
-            match Pin::new(&mut self.socket).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.sent.flushed = pieces.is_empty(),
-                Poll::Ready(Err(_)) => self.sent.broken = true,
-                Poll::Pending => {}
-            }
-        }
-    }
-
-    /// Goes on with a request that the app has begun to answer before it had all of it.
-    fn write_rest(&mut self, cx: &mut Context<'_>) {
-        if self.unsent.is_empty() && self.sent.flushed {
-            return;
-        }
-        let unsent = std::mem::take(&mut self.unsent);
-        let mut pieces = Pieces([&unsent, b""]);
-        self.write(&mut pieces, cx);
-        if !self.sent.broken {
-            self.unsent = unsent.slice_ref(pieces.0.first().copied().unwrap_or_default());
-        }
-    }
-
-    /// The next head that is an answer; nothing where none will come.
-    fn poll_head(
-        &mut self,
-        to_head: bool,
-        interims: &mut Range<usize>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<(ResponseHead, Rest)>> {
-        loop {
-            match ResponseHead::take(&mut self.heard, &mut self.scan, MOST_HEAD) {
-                Ok(Some(head)) if is_interim(head.status) => match interims.next() {
-                    Some(_) => continue,
-                    None => return Poll::Ready(None),
-                },
-                Ok(Some(mut head)) => {
-                    let framing = head.settle(to_head);
-                    return Poll::Ready(framing.ok().map(|framing| (head, framing.into())));
-                }
-                Ok(None) => {}
-                Err(_) => return Poll::Ready(None),
-            }
-            match self.poll_read(READ, cx) {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(_) => return Poll::Ready(None),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }
-
-    fn poll_read(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { socket, heard, .. } = self;
-        if heard.capacity().saturating_sub(heard.len()) < wanted / 2 {
-            heard.reserve(wanted);
-        }
-        pin!(socket.read_buf(heard)).poll(cx)
-    }
-}
-
-/// An answer that another one follows (RFC 9110 §15.2). They are between the app and us.
-const fn is_interim(status: u16) -> bool {
-    matches!(status, 100 | 102..=199)
-}
-
 /// A new connection. Nothing has been sent yet.
 pub(super) async fn connect(
     upstream: &Arc<Upstream>,
@@ -257,13 +151,7 @@ pub(super) async fn connect(
     let socket = socket::open(upstream, Protocol::Http1, limits).await?;
     Ok(Box::new(Connection {
         upstream: Arc::clone(upstream),
-        wire: Wire {
-            socket,
-            heard: BytesMut::new(),
-            scan: Scan::default(),
-            sent: Sent { begun: false, flushed: true, broken: false },
-            unsent: Bytes::new(),
-        },
+        wire: Wire::new(socket),
         patience: Patience::new(limits.response_timeout),
         spoilt: false,
     }))
@@ -286,13 +174,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let connection = Connection {
             upstream: Arc::new(Upstream::parse("http://127.0.0.1:1").unwrap()),
-            wire: Wire {
-                socket: Socket::Unix(ours),
-                heard: BytesMut::new(),
-                scan: Scan::default(),
-                sent: Sent { begun: false, flushed: true, broken: false },
-                unsent: Bytes::new(),
-            },
+            wire: Wire::new(Socket::Unix(ours)),
             patience: Patience::new(SOON),
             spoilt: false,
         };
