@@ -46,8 +46,8 @@
 //! HTTP/1.1 is read and written here, on both sides, over httparse: that is what this project
 //! forwards, byte for byte, and one reading of each message leaves nothing for two readers to
 //! differ about. A library between keeps a second copy of each name's spelling, hides what it
-//! finds repeated, and took a third of what a signed exchange cost (`benches/README.md`). HTTP/2,
-//! again on both sides, is hyper's.
+//! finds repeated, and took a third of what a signed exchange cost (`benches/README.md`). HTTP/2 is
+//! hyper's, and spoken with clients only.
 //!
 //! # Threads
 //!

@@ -64,7 +64,7 @@ fn row(route: &Route) -> Vec<String> {
         route.methods.join(","),
         access,
         signed_as,
-        format!("{}{}", route.upstream, if route.upstream.is_http2() { " (HTTP/2)" } else { "" }),
+        route.upstream.to_string(),
     ]
 }
 

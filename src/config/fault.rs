@@ -32,6 +32,9 @@ pub enum FaultKind {
     /// An unknown key, or a value of the wrong type.
     #[error("{0}")]
     Type(String),
+    /// A key of an earlier version.
+    #[error("upstream_http2 was removed: apps are spoken to in HTTP/1.1, which all of them speak")]
+    RemovedHttp2,
     /// A key that has no default.
     #[error("missing")]
     Missing,
@@ -136,6 +139,7 @@ impl FaultKind {
             }
             Self::Syntax(_) => "see https://toml.io; strings stand in quotes",
             Self::Type(_) => "`gatekeeper schema` lists every key and its type",
+            Self::RemovedHttp2 => "drop the line; HTTP/2 from clients is not affected",
             Self::Missing => "write it at the top, or on the route that needs it",
             Self::Origin(_) => {
                 "write it as Twilio has it on file: public_url = \"https://hooks.example.com\""
@@ -199,6 +203,7 @@ impl FaultKind {
                 | Self::PlainUrl
                 | Self::RetriesWithoutWindow
                 | Self::Twice
+                | Self::RemovedHttp2
                 | Self::Method
                 | Self::Status
                 | Self::TooSmall(_)

@@ -64,8 +64,6 @@ pub struct RawConfig {
     pub public_url: Option<At<String>>,
     /// Where proven requests go: "http://host:port", "https://host:port" or "unix:/path".
     pub upstream: Option<At<String>>,
-    /// Whether the upstream is spoken to in HTTP/2. Default: false.
-    pub upstream_http2: Option<bool>,
     /// Whether HTTP/2 is taken without TLS too. Default: false.
     pub http2_cleartext: Option<bool>,
     /// Other Host values than public_url's, where something in front rewrites Host.
@@ -157,8 +155,6 @@ pub struct RawRoute {
     pub public_url: Option<At<String>>,
     /// Overrides the key at the top.
     pub upstream: Option<At<String>>,
-    /// Overrides the key at the top.
-    pub upstream_http2: Option<bool>,
     /// Overrides the key at the top.
     pub allowed_hosts: Option<Vec<At<String>>>,
     /// Overrides the key at the top.

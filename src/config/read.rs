@@ -41,7 +41,12 @@ fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
             Ok(raw) => return (raw, faults),
             Err(error) => error,
         };
-        faults.push(fault(&error, FaultKind::Type));
+        faults.push(match error.message() {
+            message if message.starts_with("unknown field `upstream_http2`") => {
+                fault(&error, |_| FaultKind::RemovedHttp2)
+            }
+            _ => fault(&error, FaultKind::Type),
+        });
         let Some(span) = error.span() else { break };
         if !remove(table.get_mut(), &span) {
             break;

@@ -228,9 +228,8 @@ impl Refiner<'_> {
         match at.value.upstream.as_ref().or(raw.upstream.as_ref()) {
             Some(url) => {
                 let parsed = Upstream::parse(&url.value);
-                let http2 = at.value.upstream_http2.or(raw.upstream_http2).unwrap_or(false);
                 let upstream = self.noted(&url.place, "upstream", parsed, FaultKind::Upstream)?;
-                Some(upstream.with_http2(http2).with_tls(self.client_tls.as_ref()))
+                Some(upstream.with_tls(self.client_tls.as_ref()))
             }
             None => {
                 self.fault(&at.place, "upstream", FaultKind::Missing);

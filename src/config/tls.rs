@@ -184,7 +184,7 @@ pub(super) fn upstream(
 /// [`TlsFault`].
 pub fn client(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
     let roots = roots.map_or_else(system_roots, roots_of)?;
-    upstream(roots, None).map(|config| Arc::clone(ClientTls::new(config).http1()))
+    upstream(roots, None).map(|config| Arc::clone(ClientTls::new(config).config()))
 }
 
 /// ring. There is no process-wide provider to fall back on, and none is wanted.

@@ -17,7 +17,7 @@ use tokio::task::coop::unconstrained;
 use self::wire::{MOST_READ, READ, Sent, Wire};
 use super::{
     Failure, Late, Patience, Pieces,
-    socket::{self, Protocol, Socket},
+    socket::{self, Socket},
 };
 use crate::routes::{Limits, Upstream};
 use crate::wire::{ResponseHead, Rest};
@@ -148,7 +148,7 @@ pub(super) async fn connect(
     upstream: &Arc<Upstream>,
     limits: &Limits,
 ) -> Result<Box<Connection>, Failure> {
-    let socket = socket::open(upstream, Protocol::Http1, limits).await?;
+    let socket = socket::open(upstream, limits).await?;
     Ok(Box::new(Connection {
         upstream: Arc::clone(upstream),
         wire: Wire::new(socket),

@@ -7,7 +7,6 @@ mod connection;
 mod failure;
 mod headers;
 mod load;
-mod multiplexed;
 mod outgoing;
 mod patience;
 mod pieces;
@@ -18,9 +17,6 @@ mod tunnel;
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
 use tokio::time::timeout;
 
 pub use failure::Failure;
@@ -35,15 +31,13 @@ use crate::routes::{Limits, Route, Upstream};
 use crate::wire::{Field, ResponseHead, Rest};
 use connection::{Attempt, Connection};
 use headers::Passing;
-use multiplexed::Multiplexed;
-use outgoing::{Outgoing, Text};
+use outgoing::Text;
 use pool::Pool;
 
 /// Sends what was admitted to its upstream. One per worker, with the worker's own connections.
 #[derive(Debug)]
 pub struct Forwarder {
     pool: Arc<Pool>,
-    multiplexed: Arc<Multiplexed>,
     load: Arc<Load>,
 }
 
@@ -84,7 +78,7 @@ impl Forwarder {
     /// With no connections yet. `load` counts what is with the apps, all workers together.
     #[must_use]
     pub fn new(load: Arc<Load>) -> Self {
-        Self { pool: Pool::start(), multiplexed: Multiplexed::start(), load }
+        Self { pool: Pool::start(), load }
     }
 
     /// Forwards the request unchanged and returns the app's answer as it begins; its body follows
@@ -100,14 +94,8 @@ impl Forwarder {
     ) -> Result<Box<Answer>, Failure> {
         let route = Arc::clone(admitted.route());
         let entered = self.load.enter(share(&route, limits)).ok_or(Failure::Overloaded)?;
-        let (request, held) = Outgoing::of(admitted, peer)?;
-        let mut answer = match request {
-            Outgoing::Own(text) => self.exchange(text, &route.upstream, limits).await,
-            // What only such an app needs takes its room only then.
-            Outgoing::Shared(request) => {
-                Box::pin(self.exchange_shared(*request, &route.upstream, limits)).await
-            }
-        }?;
+        let (request, held) = Text::of(admitted, peer);
+        let mut answer = self.exchange(request, &route.upstream, limits).await?;
         answer.body.count(entered, held);
         Ok(answer)
     }
@@ -130,18 +118,6 @@ impl Forwarder {
         let keep = pool::keep_for(&head, limits);
         let body = Relayed::new(rest, connection, keep, Arc::clone(&self.pool), limits);
         Ok(Box::new(Answer { head, body, tunnel: None }))
-    }
-
-    async fn exchange_shared(
-        &self,
-        request: Request<Full<Bytes>>,
-        upstream: &Arc<Upstream>,
-        limits: &Limits,
-    ) -> Result<Box<Answer>, Failure> {
-        let sent = self.multiplexed.send(request, upstream, limits);
-        let answered = timeout(limits.response_timeout, sent).await;
-        let (head, body) = answered.map_err(|_| Failure::Timeout)??;
-        Ok(Box::new(Answer { head, body: Relayed::shared(body, limits), tunnel: None }))
     }
 
     /// Over an idle connection if one is still good, else over a new one; a handshake always over

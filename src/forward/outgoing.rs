@@ -3,19 +3,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
 
-use super::{Failure, headers::ForApp, multiplexed};
+use super::headers::ForApp;
 use crate::gate::{Admitted, Held};
-
-/// A request as the app is sent it.
-pub(super) enum Outgoing {
-    /// Over a connection of its own.
-    Own(Text),
-    /// Over one that others use too.
-    Shared(Box<Request<Full<Bytes>>>),
-}
 
 /// A request in HTTP/1.1.
 pub(super) struct Text {
@@ -32,9 +22,9 @@ pub(super) struct Text {
 /// piece.
 const SHORT: usize = 4096;
 
-impl Outgoing {
+impl Text {
     /// What was admitted, as it is sent, and the room that its body takes.
-    pub(super) fn of(admitted: Admitted, peer: Option<IpAddr>) -> Result<(Self, Held), Failure> {
+    pub(super) fn of(admitted: Admitted, peer: Option<IpAddr>) -> (Self, Held) {
         let route = Arc::clone(admitted.route());
         let handshake = admitted.is_handshake();
         let called = route.append_forwarded.then(|| admitted.called());
@@ -43,16 +33,10 @@ impl Outgoing {
         if let Some(called) = called {
             for_app.append_forwarded(peer, &called);
         }
-        let request = if route.upstream.is_http2() && !handshake {
-            let request = multiplexed::request(&head, &for_app, body, &route.upstream);
-            Self::Shared(Box::new(request.ok_or(Failure::Failed)?))
-        } else {
-            let short = body.len() <= SHORT;
-            let (with_head, body) = if short { (body, Bytes::new()) } else { (Bytes::new(), body) };
-            let mut text = for_app.written(with_head.len());
-            text.extend_from_slice(&with_head);
-            Self::Own(Text { head: text, body, to_head: head.method() == "HEAD", handshake })
-        };
-        Ok((request, held))
+        let short = body.len() <= SHORT;
+        let (with_head, body) = if short { (body, Bytes::new()) } else { (Bytes::new(), body) };
+        let mut text = for_app.written(with_head.len());
+        text.extend_from_slice(&with_head);
+        (Self { head: text, body, to_head: head.method() == "HEAD", handshake }, held)
     }
 }

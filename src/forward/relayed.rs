@@ -4,12 +4,11 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
@@ -42,8 +41,6 @@ pub struct Relayed {
 enum Source {
     /// A connection of its own.
     Own(Own),
-    /// A connection that others use too.
-    Shared(Incoming),
     /// There is none, as behind a 101.
     Nowhere,
 }
@@ -65,11 +62,6 @@ impl Relayed {
         limits: &Limits,
     ) -> Self {
         Self::of(Source::Own(Own { rest, connection, keep, pool }), limits.response_idle_timeout)
-    }
-
-    /// A body over a connection that others use too.
-    pub(super) const fn shared(body: Incoming, limits: &Limits) -> Self {
-        Self::of(Source::Shared(body), limits.response_idle_timeout)
     }
 
     /// An answer without a body of its own, as a 101.
@@ -95,7 +87,6 @@ impl Relayed {
     pub fn length(&self) -> Option<u64> {
         match &self.source {
             Source::Own(own) => own.rest.length(),
-            Source::Shared(body) => body.size_hint().exact(),
             Source::Nowhere => Some(0),
         }
     }
@@ -104,7 +95,6 @@ impl Relayed {
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let data = match &mut self.source {
             Source::Own(own) => own.connection.poll_body(&mut own.rest, cx),
-            Source::Shared(body) => shared(body, cx),
             Source::Nowhere => Poll::Ready(None),
         };
         match &data {
@@ -127,20 +117,6 @@ impl Relayed {
             silence.as_mut().reset(next);
         }
         silence.as_mut().poll(cx).is_ready()
-    }
-}
-
-fn shared(body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-    loop {
-        return Poll::Ready(match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-            None => None,
-            Some(Err(error)) => Some(Err(io::Error::other(error))),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) if data.is_empty() => continue, // the end of a stream may be one
-                Ok(data) => Some(Ok(data)),
-                Err(_) => continue, // trailers
-            },
-        });
     }
 }
 

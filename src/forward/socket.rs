@@ -27,35 +27,24 @@ pub(super) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What is to be spoken over it; with TLS, ALPN asks for exactly this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
-
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     /// Another try may help, as while an app restarts.
     #[error("{0}")]
     Connect(io::Error),
-    /// Another try would end alike: the certificate is not trusted, or no protocol is shared.
+    /// Another try would end alike: the certificate is not trusted, or HTTP/1.1 is not offered.
     #[error("TLS: {0}")]
     Tls(io::Error),
 }
 
 /// Opens a socket, TLS included. Once more while the upstream refuses and the moment allowed for it
 /// lasts: an app that restarts costs latency and not a webhook. Nothing has been sent yet.
-pub(super) async fn open(
-    upstream: &Upstream,
-    protocol: Protocol,
-    limits: &Limits,
-) -> Result<Socket, Failure> {
+pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<Socket, Failure> {
     let patience = Instant::now().checked_add(limits.connect_retry);
     let mut pause = Duration::from_millis(20);
     loop {
-        let dialled = timeout(limits.connect_timeout, dial(upstream, protocol)).await;
+        let dialled = timeout(limits.connect_timeout, dial(upstream)).await;
         match dialled.unwrap_or_else(|late| Err(Refused::Connect(late.into()))) {
             Ok(socket) => return Ok(socket),
             Err(Refused::Connect(error)) => tracing::debug!(%upstream, %error, "cannot connect"),
@@ -72,7 +61,7 @@ pub(super) async fn open(
     }
 }
 
-async fn dial(upstream: &Upstream, protocol: Protocol) -> Result<Socket, Refused> {
+async fn dial(upstream: &Upstream) -> Result<Socket, Refused> {
     match upstream.address() {
         Address::Unix(path) => {
             UnixStream::connect(path).await.map(Socket::Unix).map_err(Refused::Connect)
@@ -82,13 +71,7 @@ async fn dial(upstream: &Upstream, protocol: Protocol) -> Result<Socket, Refused
             stream.set_nodelay(true).map_err(Refused::Connect)?;
             match (upstream.is_https(), upstream.tls()) {
                 (false, _) => Ok(Socket::Tcp(stream)),
-                (true, Some(tls)) => {
-                    let config = match protocol {
-                        Protocol::Http1 => tls.http1(),
-                        Protocol::Http2 => tls.http2(),
-                    };
-                    secure(stream, host, config).await.map_err(Refused::Tls)
-                }
+                (true, Some(tls)) => secure(stream, host, tls.config()).await.map_err(Refused::Tls),
                 (true, None) => Err(Refused::Tls(io::ErrorKind::Unsupported.into())),
             }
         }
@@ -105,7 +88,7 @@ async fn secure(stream: TcpStream, host: &str, config: &Arc<ClientConfig>) -> io
     if wanted.is_none_or(|wanted| wanted == chosen) {
         Ok(Socket::Tls(Box::new(tls)))
     } else {
-        Err(io::Error::other("the upstream does not offer HTTP/2"))
+        Err(io::Error::other("the upstream does not offer HTTP/1.1"))
     }
 }
 

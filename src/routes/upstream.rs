@@ -14,7 +14,6 @@ use crate::signature::{OriginFault, split_port};
 pub struct Upstream {
     address: Address,
     https: bool,
-    http2: bool,
     tls: Option<ClientTls>,
 }
 
@@ -78,7 +77,7 @@ impl Upstream {
     pub fn parse(text: &str) -> Result<Self, UpstreamFault> {
         if let Some(path) = text.strip_prefix("unix:") {
             let address = Address::Unix(socket_path(path)?);
-            return Ok(Self { address, https: false, http2: false, tls: None });
+            return Ok(Self { address, https: false, tls: None });
         }
         let (https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
             (Some(rest), _) => (false, rest),
@@ -93,13 +92,7 @@ impl Upstream {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let host = bare.unwrap_or(host).into();
         let port = port.unwrap_or(if https { 443 } else { 80 });
-        Ok(Self { address: Address::Host { host, port }, https, http2: false, tls: None })
-    }
-
-    /// The same, spoken to in HTTP/2 or not.
-    #[must_use]
-    pub fn with_http2(self, http2: bool) -> Self {
-        Self { http2, ..self }
+        Ok(Self { address: Address::Host { host, port }, https, tls: None })
     }
 
     /// The same, shaken hands with so if it is https.
@@ -125,12 +118,6 @@ impl Upstream {
     #[must_use]
     pub const fn tls(&self) -> Option<&ClientTls> {
         self.tls.as_ref()
-    }
-
-    /// Whether in HTTP/2, which over cleartext it must know beforehand.
-    #[must_use]
-    pub const fn is_http2(&self) -> bool {
-        self.http2
     }
 
     /// The socket's path, where it is one.

@@ -164,7 +164,7 @@ fn what_will_hurt_is_pointed_out() {
 fn what_will_not_hurt_is_passed_over() {
     let folder = Folder::new();
     let config = "public_url = \"http://localhost:8080\"\nupstream = \"unix:/run/app\"\n\
-        upstream_http2 = true\nlisten = [\"127.0.0.1:8080\", \"unix:/run/gate\"]\n\
+        listen = [\"127.0.0.1:8080\", \"unix:/run/gate\"]\n\
         auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }]\n\
         [admin]\nlisten = \"127.0.0.1:9090\"\n\
         [trust]\nproxies = [\"127.0.0.1\", \"unix\"]\nhosts = [\"*.ngrok.app\", \"h.example\"]\n\
@@ -176,7 +176,7 @@ fn what_will_not_hurt_is_passed_over() {
         "listening on 127.0.0.1:8080, unix:/run/gate",
         "admin on 127.0.0.1:9090",
         "believing 127.0.0.1/32, unix about *.ngrok.app, h.example",
-        "unix:/run/app (HTTP/2)",
+        "unix:/run/app",
     ] {
         assert!(said.all().contains(line), "{line}: {said:?}");
     }

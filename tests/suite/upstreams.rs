@@ -1,10 +1,9 @@
-//! The ways to an app other than plain TCP: TLS, a Unix socket, HTTP/2.
+//! The ways to an app other than plain TCP: TLS and Unix sockets.
 
 use crate::support::{
     TOKEN,
     client::Response,
     gate::Gate,
-    http2::Http2App,
     message::Message,
     tls::{Authority, Pair, Relay, from_unix},
     upstream::{TWIML, Upstream},
@@ -123,69 +122,16 @@ fn a_unix_socket_is_an_upstream() {
     assert_eq!(app.only().values("Host"), ["hooks.example.com"]);
 }
 
-/// What an HTTP/2 app must see of [`voice`].
-fn assert_is_voice(app: &Http2App, scheme: &str) {
-    for (request, body) in app.requests() {
-        assert_eq!(request.method(), "POST");
-        assert_eq!(request.uri().to_string(), format!("{scheme}://hooks.example.com/voice?a=1"));
-        assert_eq!(request.headers()["x-spelled"], "so");
-        assert!(request.headers().contains_key("x-twilio-signature"));
-        assert!(!request.headers().contains_key("host"), "it is the authority");
-        assert_eq!(body, b"To=%2B1&From=%2B2");
-    }
-}
-
 #[test]
-fn http2_to_the_app_shares_one_connection() {
-    let app = Http2App::start();
-    let gate = start(&format!("http://{}", app.address), "upstream_http2 = true");
-    let mut clients: Vec<_> = (0..20).map(|_| gate.connect()).collect();
-    for client in &mut clients {
-        client.send(&voice().bytes());
-    }
-    for client in &mut clients {
-        assert_answered(&client.response());
-    }
-    assert_eq!(app.requests().len(), 20);
-    assert_is_voice(&app, "http");
-    let workers = std::thread::available_parallelism().unwrap().get();
-    assert!(app.connections() <= workers, "{} connections", app.connections());
-}
-
-/// An empty frame is no last chunk: what followed it would be taken for the next answer.
-#[test]
-fn an_http2_answer_that_ends_with_an_empty_frame_ends_once() {
-    let app = Http2App::streaming();
-    let gate = start(&format!("http://{}", app.address), "upstream_http2 = true");
-    let mut client = gate.connect();
-    for _ in 0..3 {
-        client.send(&voice().bytes());
-        assert_answered(&client.response());
-    }
-}
-
-#[test]
-fn an_http2_app_that_says_goodbye_loses_nothing() {
-    let app = Http2App::start();
-    let gate = start(&format!("http://{}", app.address), "upstream_http2 = true");
-    for _ in 0..20 {
-        assert_answered(&gate.answer(&voice()));
-        app.leave();
-    }
-    assert_eq!(app.requests().len(), 20, "each once");
-}
-
-#[test]
-fn http2_over_tls_asks_for_it_by_alpn() {
+fn an_app_over_tls_that_offers_http2_alone_is_unreachable() {
     let authority = Authority::new();
     let pair = authority.issue("localhost", 2099);
-    let app = Http2App::start();
-    let more = format!("upstream_http2 = true\n{}", trusting(&authority));
-    for (alpn, status) in [(&["h2"][..], 200), (&["http/1.1"], 502), (&[], 502)] {
-        let relay = Relay::from_tls(authority.server(&pair, false, alpn), app.address);
-        let gate = start(&format!("https://localhost:{}", relay.address.port()), &more);
+    let app = Upstream::start();
+    for (alpn, status) in [(&["http/1.1"][..], 200), (&[], 200), (&["h2"], 502)] {
+        let relay = Relay::from_tls(authority.server(&pair, false, alpn), app.address());
+        let gate =
+            start(&format!("https://localhost:{}", relay.address.port()), &trusting(&authority));
         assert_eq!(gate.answer(&voice()).status, status, "{alpn:?}");
     }
-    assert_eq!(app.requests().len(), 1);
-    assert_is_voice(&app, "https");
+    assert_eq!(app.requests().len(), 2);
 }

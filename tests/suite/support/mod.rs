@@ -4,7 +4,6 @@ mod basics;
 pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod gate;
-pub(crate) mod http2;
 pub(crate) mod lenient;
 pub(crate) mod message;
 pub(crate) mod signer;
