@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gatekeeper::signature::{
-    Accounts, Algorithm, Key, Keyring, Message, Order, Origin, Parameters, Selector, Shape,
+    Accounts, Algorithm, BodyKind, Key, Keyring, Message, Order, Origin, Parameters, Selector,
     Signature, verify,
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -37,7 +37,7 @@ impl Case {
     }
 
     fn judge(&self, origin: &Origin, keyring: &Keyring, signature: &Signature) -> bool {
-        let message = Message::bind(Shape::Form, TARGET, &self.body).unwrap();
+        let message = Message::bind(BodyKind::Form, TARGET, &self.body).unwrap();
         verify(&message, origin, keyring, Selector::AuthToken, signature).is_ok()
     }
 }
@@ -172,7 +172,7 @@ fn worst(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("worst cases, {keys} keys"));
         for (name, target, body) in &cases {
             let judge = || {
-                let message = Message::bind(Shape::Form, target.as_bytes(), body).unwrap();
+                let message = Message::bind(BodyKind::Form, target.as_bytes(), body).unwrap();
                 verify(&message, &origin, &keyring, Selector::AuthToken, &forged).is_ok()
             };
             assert!(!judge());

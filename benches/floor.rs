@@ -16,7 +16,7 @@ use std::{
 };
 
 use gatekeeper::signature::{
-    Algorithm, Key, Keyring, Message, Origin, Selector, Shape, Signature, verify,
+    Algorithm, BodyKind, Key, Keyring, Message, Origin, Selector, Signature, verify,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -92,7 +92,7 @@ impl Floor {
     fn judge(&self, request: &[u8], head: &Head, signature: &Signature) -> bool {
         let target = request.get(head.target.clone()).unwrap_or_default();
         let body = request.get(head.body.clone()).unwrap_or_default();
-        Message::bind(Shape::Form, target, body).is_ok_and(|message| {
+        Message::bind(BodyKind::Form, target, body).is_ok_and(|message| {
             let (origin, keyring) = (&self.origin, &self.keyring);
             verify(&message, origin, keyring, Selector::AuthToken, signature).is_ok()
         })

@@ -6,7 +6,8 @@
 use std::{env, hint::black_box};
 
 use gatekeeper::signature::{
-    Algorithm, Key, Keyring, Message, Order, Origin, Parameters, Selector, Shape, Signature, verify,
+    Algorithm, BodyKind, Key, Keyring, Message, Order, Origin, Parameters, Selector, Signature,
+    verify,
 };
 
 const URL: &str = "https://hooks.example.com";
@@ -26,7 +27,7 @@ fn main() {
     let origin = Origin::parse(URL).unwrap();
     let keyring = Keyring::new(vec![key], None);
     for _ in 0..times.parse::<u32>().unwrap() {
-        let message = Message::bind(Shape::Form, TARGET.as_bytes(), black_box(VOICE)).unwrap();
+        let message = Message::bind(BodyKind::Form, TARGET.as_bytes(), black_box(VOICE)).unwrap();
         let judged = verify(&message, &origin, &keyring, Selector::AuthToken, &signature);
         assert_eq!(judged.is_ok(), is_signed);
     }

@@ -1,69 +1,73 @@
 //! gatekeeper stands in front of a web app and lets a webhook through only when it can prove that
 //! Twilio signed exactly this URL and exactly this body.
 //!
-//! This page is the map of the house. What a user needs stands in the README.
+//! This page describes the code. The README and `docs/` describe how to use it.
 //!
 //! # The promise, as types
 //!
 //! An unproven request cannot reach the app because there is nothing to hand it. The
-//! [`forward::Forwarder`] takes one type, [`gate::Admitted`]; its fields are private, and only
+//! [`upstream::Forwarder`] takes one type, [`gate::Admitted`]; its fields are private, and only
 //! [`gate::Claim::judge`] makes one. The body that was judged is moved into it: the bytes forwarded
 //! are the bytes verified. [`gate`] shows four misuses that do not compile.
 //!
-//! # A request's way
+//! # Life of a request
 //!
 //! ```text
-//! server::connection   the connection idles; its first bytes start http1 or http2
-//! wire::RequestHead    head   = parsed once and kept as it came; how its body ends
-//! server::exchange     live   = one immutable snapshot
-//! gate::Claim::new     claim  = refusals from the head alone; the body is unread
-//! gate::Claim::read    claim  = the body, bounded in bytes, in time and in room
-//! gate::Claim::judge   passed = in constant time: an Admitted or a Refused
-//! forward::Forwarder   answer = the app's, streamed back (or a tunnel, for a WebSocket)
-//! server::reply        a refusal becomes a status and one constant line
-//! observe::Observer    what happened, counted and said once, when the answer is over
+//! downstream::connection  waits for the first bytes, then starts http1 or http2
+//! http1::RequestHead      head     = parsed once and kept as received; how its body ends
+//! downstream::handler     snapshot = one immutable configuration
+//! gate::Claim::new        claim    = refusals from the head alone; the body is unread
+//! gate::Claim::read       claim    = the body, bounded in bytes, time and memory
+//! gate::Claim::judge      admitted = in constant time: an Admitted or a Refused
+//! upstream::Forwarder     response = the app's, streamed back (or a tunnel, for a WebSocket)
+//! downstream::response    a refusal becomes a status and one constant line
+//! telemetry::Observer     the outcome, counted and logged once
 //! ```
 //!
-//! # Rooms
+//! # Modules
 //!
-//! | room | what it is for | may know |
+//! | module | purpose | may use |
 //! | --- | --- | --- |
-//! | [`signature`] | what Twilio signs, and whether it did; bytes in, decision out | nothing of ours |
-//! | [`routes`] | which requests we expect, with which keys, bound for where | `signature` |
-//! | [`config`] | TOML in; a correct configuration, or every fault in it, out | `routes`, `signature` |
-//! | [`wire`] | HTTP/1.1 as bytes: heads, and where a message ends | nothing of ours |
-//! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `routes`, `signature`, `wire` |
-//! | [`forward`] | an `Admitted` up, the app's response back; tunnels | `gate`, `routes`, `wire` |
-//! | [`observe`] | what happened, counted and said once | `gate`, `forward`, `wire` |
-//! | [`server`] | sockets, TLS, lifetimes, reload, drain, the admin listener: everything that waits | all above |
+//! | [`signature`] | decides whether Twilio signed these bytes; no I/O | nothing of ours |
+//! | [`http1`] | HTTP/1.1 as bytes: heads and bodies, one codec for both sides | nothing of ours |
+//! | [`limits`] | the `[limits]` table and its three limiters | nothing of ours |
+//! | [`net`] | listeners, sockets, TLS accept, timers | `http1` |
+//! | [`routes`] | the requests to expect, their keys, their upstreams | `signature` |
+//! | [`config`] | TOML in; a correct configuration, or all its faults, out | `limits`, `net`, `routes`, `signature` |
+//! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `http1`, `limits`, `routes`, `signature` |
+//! | [`upstream`] | an `Admitted` up, the app's response back; tunnels | `gate`, `http1`, `limits`, `net`, `routes` |
+//! | [`telemetry`] | metrics, access log, traces | `gate`, `http1`, `upstream` |
+//! | [`downstream`] | connections from clients: HTTP/1 and HTTP/2 in, responses out | all above |
+//! | [`daemon`] | start, stop, reload, file watching, systemd, the admin listener | all above |
 //! | [`cli`] | the commands; sole user of clap | all |
 //!
-//! Arrows run one way; a test reads the `use` lines and keeps it so. What a reviewer must trust is
-//! [`signature`], [`wire`], `gate/claim.rs` and [`forward`].
+//! Dependencies run one way; `tests/suite/layers.rs` reads the `use` lines and enforces it. A
+//! reviewer has to trust [`signature`], [`http1`], `gate/claim.rs` and [`upstream`].
 //!
 //! # HTTP
 //!
-//! HTTP/1.1 is read and written here, on both sides, over httparse: that is what this project
-//! forwards, byte for byte, and one reading of each message leaves nothing for two readers to
-//! differ about. A library between keeps a second copy of each name's spelling, hides what it
-//! finds repeated, and took a third of what a signed exchange cost (`benches/README.md`). HTTP/2 is
-//! hyper's, and spoken with clients only.
+//! HTTP/1.1 is read and written here, on both sides, with httparse for the heads. Each message is
+//! parsed once, so no two readers can differ about it, and a proxy that forwards bytes unchanged
+//! needs the bytes. A library in between keeps a second copy of each name's spelling, hides
+//! repeated fields, and took a third of the CPU of a signed exchange. HTTP/2 is hyper's, and spoken
+//! with clients only.
 //!
 //! # Threads
 //!
 //! One worker per core, each with a single-threaded runtime, the same listening sockets and its own
-//! upstream connections. An upstream connection has no task of its own: who uses it drives it. The
-//! profile that this rests on stands in `benches/README.md`.
-//!
-//! Beside them: the steward, which loads the configuration anew and answers operators, and the log,
-//! which alone waits for standard error.
+//! upstream connections. An upstream connection has no task of its own: the request that uses it
+//! drives it. Beside the workers run the control thread, which reloads the configuration and serves
+//! the admin listener, and the log thread, which alone waits for standard error.
 
 pub mod cli;
 pub mod config;
-pub mod forward;
+pub mod daemon;
+pub mod downstream;
 pub mod gate;
-pub mod observe;
+pub mod http1;
+pub mod limits;
+pub mod net;
 pub mod routes;
-pub mod server;
 pub mod signature;
-pub mod wire;
+pub mod telemetry;
+pub mod upstream;

@@ -4,7 +4,7 @@
 
 use allocation_counter::measure;
 use gatekeeper::signature::{
-    Accounts, Algorithm, Key, Keyring, Message, Order, Origin, Parameters, Selector, Shape,
+    Accounts, Algorithm, BodyKind, Key, Keyring, Message, Order, Origin, Parameters, Selector,
     Signature, verify,
 };
 
@@ -31,7 +31,7 @@ fn allocations_with(target: &str, body: &[u8], ring: impl Fn(Key) -> Keyring) ->
     [(&*signed, true), ("RSOYDt4T1cUTdK1PDd93/VVr8B8=", false)].map(|(text, right)| {
         let signature = Signature::parse(text.as_bytes()).unwrap();
         let judge = || {
-            let message = Message::bind(Shape::Form, target.as_bytes(), body).unwrap();
+            let message = Message::bind(BodyKind::Form, target.as_bytes(), body).unwrap();
             let judged = verify(&message, &origin, &keyring, Selector::AuthToken, &signature);
             assert_eq!(judged.is_ok(), right);
         };

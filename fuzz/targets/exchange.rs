@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use gatekeeper::{config, server::Worker};
+use gatekeeper::{config, downstream::Worker};
 use libfuzzer_sys::fuzz_target;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex, split},

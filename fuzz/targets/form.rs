@@ -2,7 +2,7 @@
 #![no_main]
 
 use gatekeeper::signature::{
-    Algorithm, Key, Keyring, Message, Origin, Selector, Shape, Signature, verify,
+    Algorithm, Key, Keyring, Message, Origin, Selector, BodyKind, Signature, verify,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -37,7 +37,7 @@ fn is_accepted(body: &[u8], signature: &str) -> bool {
     let key = Key::new("key", TOKEN.as_bytes(), Algorithm::HmacSha1).unwrap();
     let keyring = Keyring::new(vec![key], None);
     let origin = Origin::parse(ORIGIN).unwrap();
-    let message = Message::bind(Shape::Form, b"/voice", body).expect("every form is bound");
+    let message = Message::bind(BodyKind::Form, b"/voice", body).expect("every form is bound");
     let signature = Signature::parse(signature.as_bytes()).unwrap();
     verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use gatekeeper::signature::{
-    Algorithm, Key, Keyring, Message, Origin, Selector, Shape, Signature, verify,
+    Algorithm, Key, Keyring, Message, Origin, Selector, BodyKind, Signature, verify,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -45,7 +45,7 @@ fn is_accepted(target: &[u8], signature: &str) -> bool {
     let key = Key::new("key", TOKEN.as_bytes(), Algorithm::HmacSha1).unwrap();
     let keyring = Keyring::new(vec![key], None);
     let origin = Origin::parse(ORIGIN).unwrap();
-    let message = Message::bind(Shape::Get, target, b"").expect("there is no body");
+    let message = Message::bind(BodyKind::Get, target, b"").expect("there is no body");
     let signature = Signature::parse(signature.as_bytes()).unwrap();
     verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
 }

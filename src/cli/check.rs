@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use super::{Failed, print};
-use crate::config::{self, Config, Listen, Sources};
+use super::{CliError, print};
+use crate::config::{self, Config, Sources};
+use crate::net::Listen;
 use crate::routes::{Access, Route};
 
-pub(super) fn check(sources: &Sources) -> Result<ExitCode, Failed> {
+pub(super) fn check(sources: &Sources) -> Result<ExitCode, CliError> {
     if sources.file.is_none() && (sources.upstream.is_none() || sources.public_url.is_none()) {
-        return Err(Failed::Usage(
+        return Err(CliError::Usage(
             "nothing to check: name a file with -c, or give --upstream and --public-url",
         ));
     }

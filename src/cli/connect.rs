@@ -9,7 +9,7 @@ use std::{
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
-use super::{Failed, send::PATIENCE};
+use super::{CliError, send::IO_TIMEOUT};
 use crate::{
     config,
     signature::{OriginFault, split_port},
@@ -22,12 +22,12 @@ pub(super) struct Destination {
 }
 
 /// Bytes out and in.
-pub(super) trait Line: Read + Write {}
-impl<L: Read + Write> Line for L {}
+pub(super) trait ReadWrite: Read + Write {}
+impl<L: Read + Write> ReadWrite for L {}
 
 impl Destination {
     /// The URL's host, or the one in `to`. Over TLS it has to be whom the URL names, wherever it is.
-    pub(super) fn of(url: &str, to: Option<&str>, roots: Option<&Path>) -> Result<Self, Failed> {
+    pub(super) fn of(url: &str, to: Option<&str>, roots: Option<&Path>) -> Result<Self, CliError> {
         let (is_secure, host, port) = end(to.unwrap_or(url))?;
         let address = format!("{host}:{port}");
         if !is_secure {
@@ -36,12 +36,13 @@ impl Destination {
         let (_, name, _) = end(url)?;
         let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let name = ServerName::try_from(bare.unwrap_or(name).to_owned());
-        let name = name.map_err(|_| Failed::Usage("no certificate can be for this URL's host"))?;
+        let name =
+            name.map_err(|_| CliError::Usage("no certificate can be for this URL's host"))?;
         let config = config::client(roots).map_err(io::Error::other)?;
         Ok(Self { address, tls: Some((name, config)) })
     }
 
-    pub(super) fn connect(&self) -> io::Result<Box<dyn Line>> {
+    pub(super) fn connect(&self) -> io::Result<Box<dyn ReadWrite>> {
         let socket = connect(&self.address)?;
         let Some((name, config)) = &self.tls else { return Ok(Box::new(socket)) };
         let client = ClientConnection::new(Arc::clone(config), name.clone());
@@ -53,22 +54,22 @@ impl Destination {
 /// A socket with patience on it.
 pub(super) fn connect(address: &str) -> io::Result<TcpStream> {
     let resolved = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-    let stream = TcpStream::connect_timeout(&resolved, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let stream = TcpStream::connect_timeout(&resolved, IO_TIMEOUT)?;
+    stream.set_read_timeout(Some(IO_TIMEOUT))?;
     Ok(stream)
 }
 
 /// Whether over TLS, and host and port.
-fn end(url: &str) -> Result<(bool, &str, u16), Failed> {
+fn end(url: &str) -> Result<(bool, &str, u16), CliError> {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let is_secure = match scheme {
         "https" | "wss" => true,
         "http" | "ws" => false,
-        _ => return Err(Failed::Usage("a URL begins with http:// or https://")),
+        _ => return Err(CliError::Usage("a URL begins with http:// or https://")),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let authority = authority.rsplit('@').next().unwrap_or_default();
-    let no_host = |_: OriginFault| Failed::Usage("this URL has no host");
+    let no_host = |_: OriginFault| CliError::Usage("this URL has no host");
     let (host, port) = split_port(authority).map_err(no_host)?;
     Ok((is_secure, host, port.unwrap_or(if is_secure { 443 } else { 80 })))
 }

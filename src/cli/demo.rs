@@ -13,10 +13,10 @@ use std::{
 
 use clap::Args;
 
-use super::{Failed, print, run::Signals, send::raw_exchange};
+use super::{CliError, print, run::Signals, send::raw_exchange};
 use crate::config;
-use crate::observe::Outlets;
-use crate::server;
+use crate::daemon;
+use crate::telemetry::Exporters;
 use cast::{Scene, Stage};
 use hotline::Hotline;
 
@@ -30,13 +30,13 @@ pub(super) struct DemoArgs {
 /// What Twilio has on file in this story.
 const PUBLIC_URL: &str = "https://hooks.example.com";
 
-pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failed> {
+pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, CliError> {
     let hotline = Hotline::open()?;
     let stage = Stage::new(token()?, token()?)?;
-    let server = server::start(
+    let server = daemon::start(
         config::parse(&configuration(&hotline, &stage), "demo", Path::new("."))?,
         None,
-        Outlets::default(),
+        Exporters::default(),
     )?;
     let gate = server
         .addresses

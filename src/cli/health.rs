@@ -10,16 +10,17 @@ use std::{
 
 use clap::Args;
 
-use super::{FAILURE, Failed, FileArgs, print};
+use super::{CliError, FAILURE, FileArgs, print};
 use crate::{
-    config::{self, Listen},
+    config,
+    net::Listen,
     routes::{Address, Upstream},
 };
 
 /// How long the answer may take: less than a container's health check usually has.
-const PATIENCE: Duration = Duration::from_secs(2);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The status line is all that is wanted.
-const MOST: u64 = 1024;
+const MAX_RESPONSE: u64 = 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
@@ -31,7 +32,7 @@ pub(super) struct HealthArgs {
 }
 
 /// 0 or 1, and one line, whatever comes.
-pub(super) fn health(args: &HealthArgs) -> Result<ExitCode, Failed> {
+pub(super) fn health(args: &HealthArgs) -> Result<ExitCode, CliError> {
     let asked = address(args).and_then(|address| {
         let status = ask(&address);
         status.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
@@ -75,13 +76,13 @@ fn named(url: &str) -> io::Result<Listen> {
 fn ask(listen: &Listen) -> io::Result<u16> {
     match listen {
         Listen::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(&reachable(*address), PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            let stream = TcpStream::connect_timeout(&reachable(*address), HEALTH_TIMEOUT)?;
+            stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
             status(stream)
         }
         Listen::Unix(path) => {
             let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
             status(stream)
         }
         Listen::Systemd => Err(io::ErrorKind::Unsupported.into()),
@@ -101,7 +102,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn status(mut stream: impl Read + Write) -> io::Result<u16> {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut head = Vec::new();
-    stream.take(MOST).read_to_end(&mut head)?;
+    stream.take(MAX_RESPONSE).read_to_end(&mut head)?;
     let line = String::from_utf8_lossy(&head);
     let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
     status.ok_or_else(|| io::Error::other("no HTTP answer"))

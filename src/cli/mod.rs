@@ -129,7 +129,7 @@ pub fn main() -> ExitCode {
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum CliError {
     /// Something went wrong at run time.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -141,7 +141,7 @@ enum Failed {
     Usage(&'static str),
 }
 
-impl Failed {
+impl CliError {
     fn tell(&self) -> ExitCode {
         let (code, text) = match self {
             Self::Io(error) => (FAILURE, format!("gatekeeper: {error}")),

@@ -8,7 +8,7 @@ use std::{
 
 use clap_complete::Shell;
 
-use super::Failed;
+use super::CliError;
 
 /// A line on standard output.
 pub(super) fn line(text: &str) -> io::Result<()> {
@@ -20,12 +20,12 @@ pub(super) fn error(text: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{}", text.trim_end());
 }
 
-pub(super) fn schema(schema: &schemars::Schema) -> Result<ExitCode, Failed> {
+pub(super) fn schema(schema: &schemars::Schema) -> Result<ExitCode, CliError> {
     line(&serde_json::to_string_pretty(schema).map_err(io::Error::other)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn completions(command: &mut clap::Command, shell: Shell) -> Result<ExitCode, Failed> {
+pub(super) fn completions(command: &mut clap::Command, shell: Shell) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, command, "gatekeeper", &mut script);
     io::stdout().lock().write_all(&script)?;
@@ -33,7 +33,7 @@ pub(super) fn completions(command: &mut clap::Command, shell: Shell) -> Result<E
 }
 
 /// One man page for the program and one for each of its commands.
-pub(super) fn man(command: clap::Command, folder: &Path) -> Result<ExitCode, Failed> {
+pub(super) fn man(command: clap::Command, folder: &Path) -> Result<ExitCode, CliError> {
     clap_mangen::generate_to(command, folder)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,14 +12,14 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{FAILURE, Failed};
+use super::{CliError, FAILURE};
 use crate::config::{self, Sources};
-use crate::observe::{Look, Outlets, Sink};
-use crate::server::{self, Server};
+use crate::daemon::{self, Server};
+use crate::telemetry::{Exporters, LogFormat, LogWriter};
 
-pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failed> {
+pub(super) fn run(sources: &Sources) -> Result<ExitCode, CliError> {
     if sources.file.is_none() && (sources.upstream.is_none() || sources.public_url.is_none()) {
-        return Err(Failed::Usage(
+        return Err(CliError::Usage(
             "nothing to run: name a file with -c, or give --upstream and --public-url",
         ));
     }
@@ -30,7 +30,11 @@ pub(super) fn run(sources: &Sources) -> Result<ExitCode, Failed> {
     served
 }
 
-fn serve(config: config::Config, sources: &Sources, sink: &Sink) -> Result<ExitCode, Failed> {
+fn serve(
+    config: config::Config,
+    sources: &Sources,
+    sink: &LogWriter,
+) -> Result<ExitCode, CliError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -38,7 +42,7 @@ fn serve(config: config::Config, sources: &Sources, sink: &Sink) -> Result<ExitC
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
     let mut signals = Signals::caught()?; // before anybody hears that the gate is open
-    let server = server::start(config, Some(sources.clone()), outlets(sink)?)?;
+    let server = daemon::start(config, Some(sources.clone()), exporters(sink)?)?;
     announce(&server);
     signals.wait();
     tracing::info!("stopping");
@@ -49,11 +53,11 @@ fn serve(config: config::Config, sources: &Sources, sink: &Sink) -> Result<ExitC
 }
 
 /// Lines, and spans where the environment names a collector.
-fn outlets(sink: &Sink) -> io::Result<Outlets> {
-    Ok(Outlets {
+fn exporters(sink: &LogWriter) -> io::Result<Exporters> {
+    Ok(Exporters {
         sink: Some(sink.clone()),
         #[cfg(feature = "otlp")]
-        spans: names_collector().then(crate::observe::Spans::start).transpose()?,
+        spans: names_collector().then(crate::telemetry::Spans::start).transpose()?,
     })
 }
 
@@ -73,12 +77,12 @@ fn announce(server: &Server) {
 }
 
 /// Lines for people on a terminal, JSON elsewhere; `GATEKEEPER_LOG` filters (`info` by default).
-fn start_log() -> io::Result<Sink> {
+fn start_log() -> io::Result<LogWriter> {
     let filter =
         EnvFilter::try_from_env("GATEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = io::stderr().is_terminal();
-    let look = if terminal { Look::Terminal { colour: true } } else { Look::Json };
-    let sink = Sink::start(look)?;
+    let look = if terminal { LogFormat::Terminal { colour: true } } else { LogFormat::Json };
+    let sink = LogWriter::start(look)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
@@ -93,7 +97,7 @@ fn start_log() -> io::Result<Sink> {
 }
 
 /// Whoever asks twice does not want to wait.
-fn end_at_next(mut signals: Signals, sink: Sink) -> io::Result<()> {
+fn end_at_next(mut signals: Signals, sink: LogWriter) -> io::Result<()> {
     let wait = move || {
         signals.wait();
         tracing::warn!("told twice to stop: stopping at once");

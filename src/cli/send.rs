@@ -14,14 +14,14 @@ use clap::Args;
 use preset::{Preset, Request};
 
 use super::{
-    Failed,
+    CliError,
     connect::{Destination, connect},
     print,
     sign::{from_data, key_from_env, pairs},
 };
 
 /// Twilio's own patience with a webhook.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const IO_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
@@ -41,7 +41,7 @@ pub(super) struct SendArgs {
     cacert: Option<PathBuf>,
 }
 
-pub(super) fn send(args: &SendArgs) -> Result<ExitCode, Failed> {
+pub(super) fn send(args: &SendArgs) -> Result<ExitCode, CliError> {
     let request = match args.preset {
         Some(preset) => preset.request(&args.url, &pairs(&args.data)?)?,
         None => Request::Webhook(from_data(&args.url, &args.data)?),

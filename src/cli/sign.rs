@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{
-    Failed, print,
+    CliError, print,
     webhook::{Webhook, encode_form, key_of},
 };
 use crate::config::{Secret, TOKEN_VARIABLE};
@@ -29,7 +29,7 @@ pub(super) struct SignArgs {
     curl: bool,
 }
 
-pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, Failed> {
+pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, CliError> {
     let webhook = webhook(args)?;
     let signature = webhook.signature(&key_from_env()?);
     if args.curl {
@@ -43,7 +43,7 @@ pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn webhook(args: &SignArgs) -> Result<Webhook, Failed> {
+fn webhook(args: &SignArgs) -> Result<Webhook, CliError> {
     Ok(match (&args.form, &args.body) {
         (Some(file), _) => Webhook::form(&args.url, fs::read(file)?),
         (None, Some(file)) => Webhook::hashed(&args.url, fs::read(file)?),
@@ -52,19 +52,19 @@ fn webhook(args: &SignArgs) -> Result<Webhook, Failed> {
 }
 
 /// A form of `K=V` texts, or a GET if there are none.
-pub(super) fn from_data(url: &str, data: &[String]) -> Result<Webhook, Failed> {
+pub(super) fn from_data(url: &str, data: &[String]) -> Result<Webhook, CliError> {
     let pairs = pairs(data)?;
     Ok(if pairs.is_empty() { Webhook::get(url) } else { Webhook::form(url, encode_form(pairs)) })
 }
 
-pub(super) fn pairs(data: &[String]) -> Result<Vec<(&str, &str)>, Failed> {
+pub(super) fn pairs(data: &[String]) -> Result<Vec<(&str, &str)>, CliError> {
     let pairs: Option<Vec<_>> = data.iter().map(|pair| pair.split_once('=')).collect();
-    pairs.ok_or(Failed::Usage("-d takes NAME=VALUE"))
+    pairs.ok_or(CliError::Usage("-d takes NAME=VALUE"))
 }
 
 /// Tokens are never taken from the command line: they would show in the process list.
-pub(super) fn key_from_env() -> Result<Key, Failed> {
+pub(super) fn key_from_env() -> Result<Key, CliError> {
     let secret = Secret::from_env(TOKEN_VARIABLE)
-        .map_err(|_| Failed::Usage("set TWILIO_AUTH_TOKEN to the auth token to sign with"))?;
+        .map_err(|_| CliError::Usage("set TWILIO_AUTH_TOKEN to the auth token to sign with"))?;
     Ok(key_of(&secret).map_err(io::Error::other)?)
 }

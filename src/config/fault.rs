@@ -2,18 +2,18 @@
 
 use std::{fmt, io, ops::Range, path::PathBuf};
 
-use super::{listen::ListenFault, raw::Place, tls::TlsFault};
+use super::{listen::ListenFault, raw::Location, tls::TlsFault};
 use crate::routes::{PatternFault, TrustFault, UpstreamFault};
 use crate::signature::OriginFault;
 
 /// More faults of one file than this are not worth reading at once.
-pub(super) const MOST_FAULTS: usize = 50;
+pub(super) const MAX_FAULTS: usize = 50;
 
 /// One fault: where, what, and the cure.
 #[derive(Debug)]
 pub struct Fault {
     /// Where it was written.
-    pub place: Place,
+    pub place: Location,
     /// The key it is about, as `route.public_url`.
     pub key: &'static str,
     /// What it is.
@@ -217,7 +217,7 @@ pub struct Faults {
     /// The file's name.
     pub name: String,
     text: zeroize::Zeroizing<String>,
-    /// At least one, or there are some elsewhere.
+    /// Located least one, or there are some elsewhere.
     pub list: Vec<Fault>,
     /// Those of a file that this one names.
     elsewhere: Option<Box<Self>>,
@@ -231,8 +231,8 @@ impl Faults {
     #[must_use]
     pub fn new(name: &str, text: &str, mut list: Vec<Fault>) -> Self {
         list.sort_by_key(|fault| match &fault.place {
-            Place::File(span) => span.start,
-            Place::Flag(_) | Place::Nowhere => usize::MAX,
+            Location::File(span) => span.start,
+            Location::Flag(_) | Location::Nowhere => usize::MAX,
         });
         list.dedup_by(|later, earlier| {
             later.place == earlier.place
@@ -261,13 +261,13 @@ impl fmt::Display for Faults {
             let Fault { place, key, kind } = fault;
             let what = masked(&kind.to_string(), kind.quotes_the_file());
             match place {
-                Place::File(span) => {
+                Location::File(span) => {
                     let (line, column) = position(&self.text, span.start);
                     writeln!(f, "{}:{line}:{column}: {key}: {what}", self.name)?;
                     writeln!(f, "    | {}", self.shown(span, kind))?;
                 }
-                Place::Flag(flag) => writeln!(f, "{flag}: {what}")?,
-                Place::Nowhere => writeln!(f, "{}: {key}: {what}", self.name)?,
+                Location::Flag(flag) => writeln!(f, "{flag}: {what}")?,
+                Location::Nowhere => writeln!(f, "{}: {key}: {what}", self.name)?,
             }
             writeln!(f, "    = {}", kind.cure())?;
         }

@@ -1,19 +1,7 @@
 //! Where the gate listens.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
-
+use crate::net::Listen;
 use crate::routes::{SocketFault, socket_path};
-
-/// One thing to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// An address and a port.
-    Tcp(SocketAddr),
-    /// A socket in the file system.
-    Unix(PathBuf),
-    /// All sockets that systemd passes (sd_listen_fds(3)).
-    Systemd,
-}
 
 /// Why a text is nothing to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,28 +17,16 @@ pub enum ListenFault {
     AdminSystemd,
 }
 
-impl Listen {
-    /// Reads `address:port`, `unix:/path` or `systemd`.
-    ///
-    /// # Errors
-    /// [`ListenFault`].
-    pub fn parse(text: &str) -> Result<Self, ListenFault> {
-        if text == "systemd" {
-            return Ok(Self::Systemd);
-        }
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(Self::Unix(socket_path(path)?));
-        }
-        text.parse().map(Self::Tcp).map_err(|_| ListenFault::Address)
+/// Reads `address:port`, `unix:/path` or `systemd`.
+///
+/// # Errors
+/// [`ListenFault`].
+pub fn parse_listen(text: &str) -> Result<Listen, ListenFault> {
+    if text == "systemd" {
+        return Ok(Listen::Systemd);
     }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Systemd => f.write_str("systemd"),
-        }
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Listen::Unix(socket_path(path)?));
     }
+    text.parse().map(Listen::Tcp).map_err(|_| ListenFault::Address)
 }

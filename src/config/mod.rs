@@ -1,15 +1,15 @@
 //! TOML in; a correct configuration, or every fault in it with its line, out.
 //!
-//! `raw` is the file as written, `read` gets it out of the text, `refine` makes of it what the gate
+//! `raw` is the file as written, `read` gets it out of the text, `validate` makes of it what the gate
 //! runs on. Secrets are fetched by `secret`.
 
 mod fault;
 mod listen;
 mod raw;
 mod read;
-mod refine;
 mod secret;
 mod tls;
+mod validate;
 mod warning;
 
 use std::{
@@ -18,14 +18,16 @@ use std::{
 };
 
 pub use fault::{Fault, FaultKind, Faults};
-pub use listen::{Listen, ListenFault};
+pub use listen::{ListenFault, parse_listen};
 pub use raw::RawConfig;
 pub use secret::Secret;
 pub use tls::{Tls, TlsFault, Validity, client};
 pub use warning::{Warning, WarningKind};
 
-use crate::routes::{Limits, Table};
-use raw::{At, OneOrMany, Place, RawToken};
+use crate::limits::Limits;
+use crate::net::Listen;
+use crate::routes::Table;
+use raw::{Located, Location, OneOrMany, RawToken};
 
 /// Everything that the gate runs on.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub struct Config {
 
 /// A text to read a configuration from.
 #[derive(Clone, Copy)]
-struct Sheet<'a> {
+struct SourceFile<'a> {
     name: &'a str,
     /// The file that it is from, where it is from one.
     file: Option<&'a Path>,
@@ -86,8 +88,8 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
         let token = at_flag(TOKEN_VARIABLE, RawToken::from_env(TOKEN_VARIABLE));
         let auth_tokens = Some(at_flag("auth_tokens", vec![token]));
         let raw = RawConfig { auth_tokens, ..RawConfig::default() };
-        let sheet = Sheet { name: "flags", file: None, text: "", folder: Path::new(".") };
-        return refine_with(raw, sources, Vec::new(), sheet);
+        let sheet = SourceFile { name: "flags", file: None, text: "", folder: Path::new(".") };
+        return validate_with(raw, sources, Vec::new(), sheet);
     };
     let mut loaded = load_file(path, sources);
     let watched = match &mut loaded {
@@ -102,10 +104,10 @@ fn load_file(path: &Path, sources: &Sources) -> Result<Config, Faults> {
     let name = path.display().to_string();
     let text = read_text(path).map_err(|error| {
         let kind = FaultKind::Unreadable(error);
-        Faults::new(&name, "", vec![Fault { place: Place::Nowhere, key: "file", kind }])
+        Faults::new(&name, "", vec![Fault { place: Location::Nowhere, key: "file", kind }])
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    parse_with(sources, Sheet { name: &name, file: Some(path), text: &text, folder })
+    parse_with(sources, SourceFile { name: &name, file: Some(path), text: &text, folder })
 }
 
 /// Where a file puts the admin listener, whatever else in it is wrong or missing.
@@ -116,7 +118,7 @@ pub fn admin_of(file: &Path) -> io::Result<Option<Listen>> {
     let text = read_text(file)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
     let listen = read::admin_listen(&text);
-    listen.map(|listen| Listen::parse(&listen).map_err(io::Error::other)).transpose()
+    listen.map(|listen| parse_listen(&listen).map_err(io::Error::other)).transpose()
 }
 
 /// The same, from text: relative paths in it start at `folder`.
@@ -124,23 +126,23 @@ pub fn admin_of(file: &Path) -> io::Result<Option<Listen>> {
 /// # Errors
 /// [`Faults`]: all of them.
 pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
-    parse_with(&Sources::default(), Sheet { name, file: None, text, folder })
+    parse_with(&Sources::default(), SourceFile { name, file: None, text, folder })
 }
 
-fn parse_with(sources: &Sources, sheet: Sheet<'_>) -> Result<Config, Faults> {
+fn parse_with(sources: &Sources, sheet: SourceFile<'_>) -> Result<Config, Faults> {
     let (raw, faults) = read::read(sheet.text);
     if faults.iter().any(|fault| matches!(fault.kind, FaultKind::Syntax(_))) {
         // half a file has no other faults worth telling
         return Err(Faults::new(sheet.name, sheet.text, faults));
     }
-    refine_with(raw, sources, faults, sheet)
+    validate_with(raw, sources, faults, sheet)
 }
 
-fn refine_with(
+fn validate_with(
     mut raw: RawConfig,
     sources: &Sources,
     faults: Vec<Fault>,
-    sheet: Sheet<'_>,
+    sheet: SourceFile<'_>,
 ) -> Result<Config, Faults> {
     if let Some(listen) = &sources.listen {
         raw.listen = Some(at_flag("--listen", OneOrMany::One(listen.clone())));
@@ -151,11 +153,11 @@ fn refine_with(
     if let Some(upstream) = &sources.upstream {
         raw.upstream = Some(at_flag("--upstream", upstream.clone()));
     }
-    refine::refine(&raw, faults, sheet)
+    validate::validate(&raw, faults, sheet)
 }
 
-const fn at_flag<T>(flag: &'static str, value: T) -> At<T> {
-    At { place: Place::Flag(flag), value }
+const fn at_flag<T>(flag: &'static str, value: T) -> Located<T> {
+    Located { place: Location::Flag(flag), value }
 }
 
 fn read_text(path: &Path) -> io::Result<zeroize::Zeroizing<String>> {

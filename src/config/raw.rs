@@ -1,5 +1,5 @@
 //! The file as it is written: what serde reads and the schema describes. Nothing here is checked
-//! beyond its type; that is `refine`'s.
+//! beyond its type; that is `validate`'s.
 
 use std::{borrow::Cow, fmt, ops::Range, time::Duration};
 
@@ -13,16 +13,16 @@ use super::secret::Secret;
 
 /// A value and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct At<T> {
+pub struct Located<T> {
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// What.
     pub value: T,
 }
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// Byte range in the file.
     File(Range<usize>),
     /// A flag, or the variable that stands for it.
@@ -31,14 +31,14 @@ pub enum Place {
     Nowhere,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
-        Ok(Self { place: Place::File(spanned.span()), value: spanned.into_inner() })
+        Ok(Self { place: Location::File(spanned.span()), value: spanned.into_inner() })
     }
 }
 
-impl<T: JsonSchema> JsonSchema for At<T> {
+impl<T: JsonSchema> JsonSchema for Located<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
     }
@@ -59,39 +59,39 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 #[schemars(title = "gatekeeper configuration")]
 pub struct RawConfig {
     /// Where to listen: "address:port", "unix:/path", "systemd", or a list of such.
-    pub listen: Option<At<OneOrMany>>,
+    pub listen: Option<Located<OneOrMany>>,
     /// The origin that Twilio has on file, with the path prefix that a proxy strips, if one does.
-    pub public_url: Option<At<String>>,
+    pub public_url: Option<Located<String>>,
     /// Where proven requests go: "http://host:port", "https://host:port" or "unix:/path".
-    pub upstream: Option<At<String>>,
+    pub upstream: Option<Located<String>>,
     /// Whether HTTP/2 is taken without TLS too. Default: false.
     pub http2_cleartext: Option<bool>,
     /// Other Host values than public_url's, where something in front rewrites Host.
-    pub allowed_hosts: Option<Vec<At<String>>>,
+    pub allowed_hosts: Option<Vec<Located<String>>>,
     /// Auth tokens; any one may match.
-    pub auth_tokens: Option<At<Vec<At<RawToken>>>>,
+    pub auth_tokens: Option<Located<Vec<Located<RawToken>>>>,
     /// A file with the tokens of many subaccounts, a table AccountSid → token or list of tokens.
-    pub accounts_file: Option<At<String>>,
+    pub accounts_file: Option<Located<String>>,
     /// Methods that routes take. Default: GET and POST.
-    pub methods: Option<At<Vec<At<String>>>>,
+    pub methods: Option<Located<Vec<Located<String>>>>,
     /// Whether a form POST without parameters may pass. Default: false (400, as in Twilio's article).
     pub allow_empty_form: Option<bool>,
     /// Status for a request without a signature. Default: 418.
-    pub missing_status: Option<At<u16>>,
+    pub missing_status: Option<Located<u16>>,
     /// Status for a request that is not proven. Default: 403.
-    pub mismatch_status: Option<At<u16>>,
+    pub mismatch_status: Option<Located<u16>>,
     /// "off" (default): no header is added. "append": X-Forwarded-For, -Proto and -Host are.
     pub forwarded_headers: Option<RawForwarded>,
     /// The routes. None: one guarded route, "/*".
-    pub route: Vec<At<RawRoute>>,
+    pub route: Vec<Located<RawRoute>>,
     /// Who is believed about the public URL, where its name changes.
-    pub trust: Option<At<RawTrust>>,
+    pub trust: Option<Located<RawTrust>>,
     /// Health, readiness and metrics.
-    pub admin: Option<At<RawAdmin>>,
+    pub admin: Option<Located<RawAdmin>>,
     /// TLS on the listeners.
-    pub tls: Option<At<RawTls>>,
+    pub tls: Option<Located<RawTls>>,
     /// TLS towards https upstreams.
-    pub upstream_tls: Option<At<RawUpstreamTls>>,
+    pub upstream_tls: Option<Located<RawUpstreamTls>>,
     /// Bounds in bytes, numbers and time.
     pub limits: RawLimits,
 }
@@ -102,9 +102,9 @@ pub struct RawConfig {
 #[schemars(rename = "Trust")]
 pub struct RawTrust {
     /// Peers that are believed: addresses, blocks such as "10.0.0.0/8", or "unix".
-    pub proxies: Option<At<Vec<At<String>>>>,
+    pub proxies: Option<Located<Vec<Located<String>>>>,
     /// For these names only: "hooks.example.com", or "*.ngrok.app" for all below it.
-    pub hosts: Option<At<Vec<At<String>>>>,
+    pub hosts: Option<Located<Vec<Located<String>>>>,
 }
 
 /// Health, readiness and metrics, for operators and never for the public.
@@ -113,7 +113,7 @@ pub struct RawTrust {
 #[schemars(rename = "Admin")]
 pub struct RawAdmin {
     /// Where to listen: "address:port" or "unix:/path".
-    pub listen: Option<At<String>>,
+    pub listen: Option<Located<String>>,
 }
 
 /// TLS on the listeners. Files in PEM; relative paths start at this file's folder.
@@ -122,11 +122,11 @@ pub struct RawAdmin {
 #[schemars(rename = "Tls")]
 pub struct RawTls {
     /// The certificate, followed by those that lead to its root.
-    pub cert: Option<At<String>>,
+    pub cert: Option<Located<String>>,
     /// The certificate's private key.
-    pub key: Option<At<String>>,
+    pub key: Option<Located<String>>,
     /// Roots of client certificates; where given, every client needs one.
-    pub client_ca: Option<At<String>>,
+    pub client_ca: Option<Located<String>>,
 }
 
 /// TLS towards https upstreams. Files in PEM; relative paths start at this file's folder.
@@ -135,11 +135,11 @@ pub struct RawTls {
 #[schemars(rename = "UpstreamTls")]
 pub struct RawUpstreamTls {
     /// Roots that upstreams are trusted by. Default: the system's.
-    pub ca: Option<At<String>>,
+    pub ca: Option<Located<String>>,
     /// The client certificate to show, followed by those that lead to its root.
-    pub cert: Option<At<String>>,
+    pub cert: Option<Located<String>>,
     /// The client certificate's private key.
-    pub key: Option<At<String>>,
+    pub key: Option<Located<String>>,
 }
 
 /// One route; the longest match wins.
@@ -148,34 +148,34 @@ pub struct RawUpstreamTls {
 #[schemars(rename = "Route")]
 pub struct RawRoute {
     /// One path ("/voice") or a subtree ("/sms/*").
-    pub path: Option<At<String>>,
+    pub path: Option<Located<String>>,
     /// "twilio" (default): signed requests only. "public": forwarded unverified.
     pub access: RawAccess,
     /// Overrides the key at the top.
-    pub public_url: Option<At<String>>,
+    pub public_url: Option<Located<String>>,
     /// Overrides the key at the top.
-    pub upstream: Option<At<String>>,
+    pub upstream: Option<Located<String>>,
     /// Overrides the key at the top.
-    pub allowed_hosts: Option<Vec<At<String>>>,
+    pub allowed_hosts: Option<Vec<Located<String>>>,
     /// Overrides the key at the top.
-    pub auth_tokens: Option<At<Vec<At<RawToken>>>>,
+    pub auth_tokens: Option<Located<Vec<Located<RawToken>>>>,
     /// Overrides the key at the top.
-    pub methods: Option<At<Vec<At<String>>>>,
+    pub methods: Option<Located<Vec<Located<String>>>>,
     /// Overrides the key at the top.
     pub allow_empty_form: Option<bool>,
     /// Overrides the key at the top.
-    pub missing_status: Option<At<u16>>,
+    pub missing_status: Option<Located<u16>>,
     /// Overrides the key at the top.
-    pub mismatch_status: Option<At<u16>>,
+    pub mismatch_status: Option<Located<u16>>,
     /// Overrides the key at the top.
     pub forwarded_headers: Option<RawForwarded>,
     /// Overrides limits.max_body_bytes.
-    pub max_body_bytes: Option<At<u64>>,
+    pub max_body_bytes: Option<Located<u64>>,
     /// How long a signature is remembered, so that it cannot pass again. Default: not at all.
-    pub replay_window: Option<At<Period>>,
+    pub replay_window: Option<Located<HumanDuration>>,
     /// How often the same signature may come again within it: Twilio itself tries again.
     /// Default: 1.
-    pub replay_retries: Option<At<u32>>,
+    pub replay_retries: Option<Located<u32>>,
 }
 
 /// Whether a route asks for proof.
@@ -208,48 +208,48 @@ pub enum RawForwarded {
 #[schemars(rename = "Limits")]
 pub struct RawLimits {
     /// Longest body of a request, in bytes. Default: 262144.
-    pub max_body_bytes: Option<At<u64>>,
+    pub max_body_bytes: Option<Located<u64>>,
     /// Connections at once. Default: 10240.
-    pub max_connections: Option<At<usize>>,
+    pub max_connections: Option<Located<usize>>,
     /// Connections at once from one address, or from one /64 of IPv6. Default: a quarter of
     /// max_connections.
-    pub max_connections_per_peer: Option<At<usize>>,
+    pub max_connections_per_peer: Option<Located<usize>>,
     /// Requests at once between their head and the end of their answer. Default: 1024.
-    pub max_in_flight: Option<At<usize>>,
+    pub max_in_flight: Option<Located<usize>>,
     /// Bytes of bodies held at once, all requests together. Default: 67108864.
-    pub max_buffered_bytes: Option<At<u64>>,
+    pub max_buffered_bytes: Option<Located<u64>>,
     /// Request line and headers together, in bytes; at least 8192. Default: 32768.
-    pub max_head_bytes: Option<At<usize>>,
+    pub max_head_bytes: Option<Located<usize>>,
     /// Header fields in one request. Default: 100.
-    pub max_headers: Option<At<usize>>,
+    pub max_headers: Option<Located<usize>>,
     /// From the first byte of a request's head to its end. Default: "10s".
-    pub head_timeout: Option<At<Period>>,
+    pub head_timeout: Option<Located<HumanDuration>>,
     /// How long a connection may wait for the first byte of a request. Default: "75s".
-    pub idle_timeout: Option<At<Period>>,
+    pub idle_timeout: Option<Located<HumanDuration>>,
     /// Until a request's body is complete. Default: "10s".
-    pub body_timeout: Option<At<Period>>,
+    pub body_timeout: Option<Located<HumanDuration>>,
     /// Bytes per second that a body must arrive with, on average; 0: any. Default: 1024.
-    pub min_body_rate: Option<At<u64>>,
+    pub min_body_rate: Option<Located<u64>>,
     /// One attempt to connect to the upstream. Default: "3s".
-    pub connect_timeout: Option<At<Period>>,
+    pub connect_timeout: Option<Located<HumanDuration>>,
     /// How long a refused connection is tried again. Default: "1s".
-    pub connect_retry: Option<At<Period>>,
+    pub connect_retry: Option<Located<HumanDuration>>,
     /// Until the app begins to answer; Twilio gives up after 15 s. Default: "14s".
-    pub response_timeout: Option<At<Period>>,
+    pub response_timeout: Option<Located<HumanDuration>>,
     /// Longest pause inside the app's answer. Default: "30s".
-    pub response_idle_timeout: Option<At<Period>>,
+    pub response_idle_timeout: Option<Located<HumanDuration>>,
     /// How long an unused upstream connection is kept; less than the app keeps it. Default: "1s".
-    pub upstream_idle_timeout: Option<At<Period>>,
+    pub upstream_idle_timeout: Option<Located<HumanDuration>>,
     /// Unused upstream connections kept. Default: 128.
-    pub upstream_idle_connections: Option<At<usize>>,
+    pub upstream_idle_connections: Option<Located<usize>>,
     /// Longest silence in a tunnelled WebSocket. Default: "5m".
-    pub tunnel_idle_timeout: Option<At<Period>>,
+    pub tunnel_idle_timeout: Option<Located<HumanDuration>>,
     /// From being told to stop to no longer accepting. Default: "0s".
-    pub drain_delay: Option<At<Period>>,
+    pub drain_delay: Option<Located<HumanDuration>>,
     /// What is in flight at the end has this long. Default: "20s".
-    pub drain_timeout: Option<At<Period>>,
+    pub drain_timeout: Option<Located<HumanDuration>>,
     /// Tunnelled WebSockets have this long at the end. Default: "10s".
-    pub tunnel_drain_timeout: Option<At<Period>>,
+    pub tunnel_drain_timeout: Option<Located<HumanDuration>>,
 }
 
 /// "one" or ["several", "of them"].
@@ -274,9 +274,9 @@ impl OneOrMany {
 
 /// A duration as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period(pub Duration);
+pub struct HumanDuration(pub Duration);
 
-impl<'de> Deserialize<'de> for Period {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map(Self).map_err(|_| {
@@ -285,7 +285,7 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
-impl JsonSchema for Period {
+impl JsonSchema for HumanDuration {
     fn schema_name() -> Cow<'static, str> {
         "Duration".into()
     }
@@ -309,21 +309,21 @@ pub enum RawToken {
 #[schemars(rename = "TokenSource")]
 pub struct RawSource {
     /// The environment variable that holds it.
-    pub env: Option<At<String>>,
+    pub env: Option<Located<String>>,
     /// The file that holds it; relative paths start at this file's folder.
-    pub file: Option<At<String>>,
+    pub file: Option<Located<String>>,
     /// The systemd credential that holds it.
-    pub credential: Option<At<String>>,
+    pub credential: Option<Located<String>>,
     /// The token itself.
-    pub value: Option<At<Secret>>,
+    pub value: Option<Located<Secret>>,
     /// Good only for requests that speak for this account.
-    pub account_sid: Option<At<String>>,
+    pub account_sid: Option<Located<String>>,
     /// The id of a Twilio SharedKey.
-    pub key_id: Option<At<String>>,
+    pub key_id: Option<Located<String>>,
     /// The SharedKey's algorithm, as set at Twilio.
-    pub algorithm: Option<At<RawAlgorithm>>,
+    pub algorithm: Option<Located<RawAlgorithm>>,
     /// What logs and counters call this key.
-    pub name: Option<At<String>>,
+    pub name: Option<Located<String>>,
 }
 
 /// A SharedKey's algorithm.
@@ -341,7 +341,7 @@ pub enum RawAlgorithm {
 impl RawToken {
     /// `{ env = NAME }`, as if it had been written.
     pub fn from_env(name: &str) -> Self {
-        let env = Some(At { place: Place::Nowhere, value: name.to_owned() });
+        let env = Some(Located { place: Location::Nowhere, value: name.to_owned() });
         Self::Found(Box::new(RawSource { env, ..RawSource::default() }))
     }
 }

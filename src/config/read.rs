@@ -9,8 +9,8 @@ use toml::{
 };
 
 use super::{
-    fault::{Fault, FaultKind, MOST_FAULTS},
-    raw::{At, Place, RawConfig, RawToken},
+    fault::{Fault, FaultKind, MAX_FAULTS},
+    raw::{Located, Location, RawConfig, RawToken},
 };
 
 /// Reads what can be read; what cannot is among the faults.
@@ -32,11 +32,11 @@ pub(super) fn admin_listen(text: &str) -> Option<String> {
     admin.get("listen")?.get_ref().as_str().map(str::to_owned)
 }
 
-/// serde stops at the first fault. So what it stopped at is noted, taken out, and the rest read
+/// serde stops at the first fault. So what it stopped at is record_err, taken out, and the rest read
 /// again.
 fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
     let mut faults = Vec::new();
-    while faults.len() < MOST_FAULTS {
+    while faults.len() < MAX_FAULTS {
         let error = match RawConfig::deserialize(Deserializer::from(table.clone())) {
             Ok(raw) => return (raw, faults),
             Err(error) => error,
@@ -58,11 +58,11 @@ fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
 /// One entry of an accounts file.
 pub(super) struct RawAccount {
     /// As written, and not yet known to be one.
-    pub(super) sid: At<String>,
+    pub(super) sid: Located<String>,
     /// Where what follows it is written.
-    pub(super) place: Place,
+    pub(super) place: Location,
     /// Any one may match.
-    pub(super) tokens: Vec<At<RawToken>>,
+    pub(super) tokens: Vec<Located<RawToken>>,
 }
 
 /// Reads an accounts file. Where a sid stands twice, the rest is read all the same.
@@ -74,8 +74,9 @@ pub(super) fn accounts(text: &str) -> (Vec<RawAccount>, Vec<Fault>) {
     }
     let mut accounts = Vec::new();
     for (key, value) in table.into_inner() {
-        let sid = At { place: Place::File(key.span()), value: key.into_inner().into_owned() };
-        let place = Place::File(value.span());
+        let sid =
+            Located { place: Location::File(key.span()), value: key.into_inner().into_owned() };
+        let place = Location::File(value.span());
         match tokens(value) {
             Ok(tokens) => accounts.push(RawAccount { sid, place, tokens }),
             Err(error) => faults.push(fault(&error, FaultKind::Type)),
@@ -85,17 +86,17 @@ pub(super) fn accounts(text: &str) -> (Vec<RawAccount>, Vec<Fault>) {
 }
 
 /// One token, or a list of such.
-fn tokens(value: Spanned<DeValue<'_>>) -> Result<Vec<At<RawToken>>, Error> {
+fn tokens(value: Spanned<DeValue<'_>>) -> Result<Vec<Located<RawToken>>, Error> {
     let is_list = value.get_ref().is_array();
     let deserializer = value.into_deserializer();
     if is_list {
         return Vec::deserialize(deserializer);
     }
-    At::deserialize(deserializer).map(|one| vec![one])
+    Located::deserialize(deserializer).map(|one| vec![one])
 }
 
 fn fault(error: &Error, kind: fn(String) -> FaultKind) -> Fault {
-    let place = error.span().map_or(Place::Nowhere, Place::File);
+    let place = error.span().map_or(Location::Nowhere, Location::File);
     Fault { place, key: "toml", kind: kind(error.message().to_owned()) }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Held;
+use crate::http1::RequestHead;
+use crate::limits::Reservation;
 use crate::routes::Route;
 use crate::signature::{Origin, Proof};
-use crate::wire::RequestHead;
 
 /// A request that may pass, with the body that was judged. Only [`super::Claim::judge`] makes one.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ use crate::wire::RequestHead;
 pub struct Admitted {
     pub(super) head: Arc<RequestHead>,
     pub(super) body: Bytes,
-    pub(super) held: Held,
+    pub(super) held: Reservation,
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
     pub(super) handshake: bool,
@@ -24,7 +24,7 @@ pub struct Admitted {
 
 /// How the sender called the app, as far as it was judged.
 #[derive(Clone, Debug)]
-pub struct Called {
+pub struct EffectiveOrigin {
     /// `http` or `https`.
     pub scheme: Option<&'static str>,
     /// Host and port, where a proxy told them that is believed; else `Host` has them.
@@ -72,14 +72,14 @@ impl Admitted {
 
     /// How the sender called the app.
     #[must_use]
-    pub fn called(&self) -> Called {
+    pub fn called(&self) -> EffectiveOrigin {
         let told = self.forwarded.as_deref();
         let scheme = told.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
-        Called { scheme, host: told.map(Origin::authority) }
+        EffectiveOrigin { scheme, host: told.map(Origin::authority) }
     }
 
     /// Gives the request up: head and body, once, with the room that the body takes.
-    pub fn into_request(self) -> (Arc<RequestHead>, Bytes, Held) {
+    pub fn into_request(self) -> (Arc<RequestHead>, Bytes, Reservation) {
         (self.head, self.body, self.held)
     }
 }

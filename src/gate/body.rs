@@ -11,10 +11,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Held, Refusal};
+use super::Refusal;
+use crate::limits::Reservation;
 
 /// For so long a body may come as slowly as it likes.
-const GRACE: Duration = Duration::from_secs(2);
+const MIN_RATE_GRACE: Duration = Duration::from_secs(2);
 
 /// What one body may take.
 pub(super) struct Bounds {
@@ -27,36 +28,36 @@ pub(super) struct Bounds {
 }
 
 /// A body that is still on its way.
-pub trait Source {
+pub trait RequestBody {
     /// Puts what comes next of it behind what is there of it, or all at once in its place; how many
     /// bytes, and none where it is over.
     ///
     /// # Errors
     /// Where it breaks off, or cannot be read.
-    fn poll_more(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    fn poll_data(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
 
     /// How many bytes are to come, where that is known.
-    fn announced(&self) -> Option<u64>;
+    fn exact_len(&self) -> Option<u64>;
 }
 
 /// Whether the head announces more than `limit` bytes.
-pub(super) fn announces_more_than(limit: u64, body: &impl Source) -> bool {
-    body.announced().is_some_and(|announced| announced > limit)
+pub(super) fn announces_more_than(limit: u64, body: &impl RequestBody) -> bool {
+    body.exact_len().is_some_and(|exact_len| exact_len > limit)
 }
 
 /// Reads it whole.
 pub(super) async fn read(
-    mut body: impl Source,
+    mut body: impl RequestBody,
     bounds: &Bounds,
-    held: &mut Held,
+    held: &mut Reservation,
 ) -> Result<Bytes, Refusal> {
     let mut whole = BytesMut::new();
     let mut length: u64 = 0;
     let mut began = None; // what is here already needs no clock
-    while body.announced() != Some(0) {
-        let mut more = poll_fn(|cx| body.poll_more(&mut whole, cx));
-        let at_hand = if began.is_none() { at_hand(&mut more).await } else { None };
-        let more = match at_hand {
+    while body.exact_len() != Some(0) {
+        let mut more = poll_fn(|cx| body.poll_data(&mut whole, cx));
+        let now_or_never = if began.is_none() { now_or_never(&mut more).await } else { None };
+        let more = match now_or_never {
             Some(more) => more,
             None => {
                 let until = bounds.until(*began.get_or_insert_with(Instant::now), length);
@@ -80,7 +81,7 @@ pub(super) async fn read(
 }
 
 /// What it comes to, if that is known without waiting.
-async fn at_hand<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+async fn now_or_never<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     poll_fn(|cx| match pin!(&mut *future).poll(cx) {
         Poll::Ready(ready) => Poll::Ready(Some(ready)),
         Poll::Pending => Poll::Ready(None),
@@ -91,9 +92,9 @@ async fn at_hand<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 impl Bounds {
     /// Until when the next byte must be here: the deadline, or sooner where the body is slow.
     fn until(&self, began: Instant, length: u64) -> Instant {
-        let paid = length
-            .checked_div(self.rate)
-            .map_or(self.deadline, |seconds| GRACE.saturating_add(Duration::from_secs(seconds)));
+        let paid = length.checked_div(self.rate).map_or(self.deadline, |seconds| {
+            MIN_RATE_GRACE.saturating_add(Duration::from_secs(seconds))
+        });
         let patience = self.deadline.min(paid);
         began.checked_add(patience).unwrap_or(began)
     }

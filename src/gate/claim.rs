@@ -5,12 +5,13 @@ use std::{net::IpAddr, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Admitted, Buffers, Held, Proven, Refusal, Refused, Seen, Source, body, forwarded,
-    forwarded::Public,
+    Admitted, Proven, Refusal, Refused, ReplayCache, RequestBody, body, forwarded,
+    forwarded::ForwardedOrigin,
 };
-use crate::routes::{Access, Limits, Route, Table};
-use crate::signature::{Keyring, Message, Origin, Selector, Shape, Signature, verify};
-use crate::wire::{Fields, Name, RequestHead, Version};
+use crate::http1::{FieldName, Fields, RequestHead, Version};
+use crate::limits::{Limits, MemoryBudget, Reservation};
+use crate::routes::{Access, Route, Table};
+use crate::signature::{BodyKind, Keyring, Message, Origin, Selector, Signature, verify};
 
 /// A request that claims to come from Twilio, for a known route. `S` says whether its body has
 /// been read; only then can it be judged.
@@ -25,36 +26,36 @@ pub struct Claim<S> {
 #[derive(Debug)]
 pub struct Unread<B> {
     body: B,
-    presented: Presented,
+    credentials: Credentials,
 }
 
 /// The body is here, whole.
 #[derive(Debug)]
 pub struct Complete {
     body: Bytes,
-    held: Held,
-    presented: Presented,
+    held: Reservation,
+    credentials: Credentials,
 }
 
 /// What the head presents.
-struct Presented {
+struct Credentials {
     /// As proof; nothing, where the route asks for none.
     signature: Option<Signature>,
     /// The public origin, where a proxy told it that is believed.
     forwarded: Option<Box<Origin>>,
 }
 
-impl std::fmt::Debug for Presented {
+impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let signature = self.signature.as_ref().map(|_| "…");
-        f.debug_struct("Presented")
+        f.debug_struct("Credentials")
             .field("signature", &signature)
             .field("forwarded", &self.forwarded)
             .finish()
     }
 }
 
-impl<B: Source> Claim<Unread<B>> {
+impl<B: RequestBody> Claim<Unread<B>> {
     /// Judges the head alone; the body stays unread.
     ///
     /// `peer` is who sent it; who calls over a Unix socket has no address. A request without a
@@ -69,12 +70,14 @@ impl<B: Source> Claim<Unread<B>> {
         table: &Table,
     ) -> Result<Self, Refused> {
         let route = table.find(head.path()).cloned();
-        let signed = head.fields.contains(Name::TwilioSignature);
+        let signed = head.fields.contains(FieldName::TwilioSignature);
         let refuse = |reason, route| Err(Refused { reason, route });
         match route {
             Some(route) if signed || route.is_public() => {
                 match examine(&head, &body, peer, &route, table) {
-                    Ok(presented) => Ok(Self { head, route, stage: Unread { body, presented } }),
+                    Ok(credentials) => {
+                        Ok(Self { head, route, stage: Unread { body, credentials } })
+                    }
                     Err(reason) => refuse(reason, Some(route)),
                 }
             }
@@ -90,19 +93,19 @@ impl<B: Source> Claim<Unread<B>> {
     pub async fn read(
         self,
         limits: &Limits,
-        buffers: &Arc<Buffers>,
+        buffers: &Arc<MemoryBudget>,
     ) -> Result<Claim<Complete>, Refused> {
-        let Self { head, route, stage: Unread { body, presented } } = self;
-        let signed = presented.signature.is_some();
-        let announced = body.announced().unwrap_or(u64::MAX);
-        let mut held = buffers.open(limits.max_buffered_bytes, announced, signed);
+        let Self { head, route, stage: Unread { body, credentials } } = self;
+        let signed = credentials.signature.is_some();
+        let exact_len = body.exact_len().unwrap_or(u64::MAX);
+        let mut held = buffers.open(limits.max_buffered_bytes, exact_len, signed);
         let bounds = body::Bounds {
             bytes: route.max_body_bytes,
             deadline: limits.body_timeout,
             rate: limits.min_body_rate,
         };
         match body::read(body, &bounds, &mut held).await {
-            Ok(body) => Ok(Claim { head, route, stage: Complete { body, held, presented } }),
+            Ok(body) => Ok(Claim { head, route, stage: Complete { body, held, credentials } }),
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }
     }
@@ -120,9 +123,9 @@ impl Claim<Complete> {
     ///
     /// # Errors
     /// [`Refused`]: not covered, not signed, not for this account, or passed already.
-    pub fn judge(self, seen: &Seen) -> Result<Admitted, Refused> {
-        let Self { head, route, stage: Complete { body, held, presented } } = self;
-        let Presented { signature, forwarded } = presented;
+    pub fn judge(self, seen: &ReplayCache) -> Result<Admitted, Refused> {
+        let Self { head, route, stage: Complete { body, held, credentials } } = self;
+        let Credentials { signature, forwarded } = credentials;
         let origin = forwarded.as_deref().or(route.origin.as_ref());
         let proven = match (&route.access, &signature, origin) {
             (Access::Public, _, _) => Ok(Proven::DeclaredPublic),
@@ -146,11 +149,11 @@ impl Claim<Complete> {
 /// Everything that the head alone decides, for a request that presents a signature or needs none.
 fn examine(
     head: &RequestHead,
-    body: &impl Source,
+    body: &impl RequestBody,
     peer: Option<IpAddr>,
     route: &Route,
     table: &Table,
-) -> Result<Presented, Refusal> {
+) -> Result<Credentials, Refusal> {
     let forwarded = public_origin(head, peer, route, table)?;
     if table.is_ambiguous(head.path(), route) {
         return Err(Refusal::UnsafePath);
@@ -171,7 +174,7 @@ fn examine(
     if body::announces_more_than(route.max_body_bytes, body) {
         return Err(Refusal::BodyTooLarge);
     }
-    Ok(Presented { signature, forwarded })
+    Ok(Credentials { signature, forwarded })
 }
 
 /// The origin that a believed proxy tells, else none: then `Host` must be the route's own.
@@ -184,9 +187,9 @@ fn public_origin(
     let host = host(head);
     if let Some(trust) = table.trust().filter(|trust| trust.believes(peer)) {
         match forwarded::origin(&head.fields, host, route.origin.as_ref(), trust)? {
-            Public::Told(origin) => return Ok(Some(origin)),
-            Public::Fixed => return Ok(None),
-            Public::Untold => {}
+            ForwardedOrigin::Other(origin) => return Ok(Some(origin)),
+            ForwardedOrigin::Configured => return Ok(None),
+            ForwardedOrigin::Absent => {}
         }
     }
     let known = route.origin.is_some() || route.is_public();
@@ -216,39 +219,39 @@ fn once(
     head: &RequestHead,
     route: &Route,
     signature: &Signature,
-    seen: &Seen,
+    seen: &ReplayCache,
 ) -> Result<(), Refusal> {
-    let token = head.fields.get(Name::IdempotencyToken);
-    let passes = |rule| seen.lets_pass(signature, token, rule, std::time::Instant::now());
+    let token = head.fields.get(FieldName::IdempotencyToken);
+    let passes = |rule| seen.check_and_insert(signature, token, rule, std::time::Instant::now());
     if route.replay.is_none_or(passes) { Ok(()) } else { Err(Refusal::Replayed) }
 }
 
 /// The `Host` field.
 fn host(head: &RequestHead) -> &str {
-    let field = head.fields.get(Name::Host).and_then(|value| std::str::from_utf8(value).ok());
+    let field = head.fields.get(FieldName::Host).and_then(|value| std::str::from_utf8(value).ok());
     field.unwrap_or_default()
 }
 
 /// The one signature, if it is one.
 fn signature(fields: &Fields) -> Option<Signature> {
-    let mut values = fields.all(Name::TwilioSignature);
+    let mut values = fields.all(FieldName::TwilioSignature);
     let only = values.next().filter(|_| values.next().is_none())?;
     Signature::parse(only).ok()
 }
 
 fn selector(fields: &Fields) -> Selector<'_> {
-    if !fields.contains(Name::SignatureSettings) && !fields.contains(Name::KeySid) {
+    if !fields.contains(FieldName::SignatureSettings) && !fields.contains(FieldName::KeySid) {
         return Selector::AuthToken;
     }
-    Selector::parse(fields.all(Name::SignatureSettings), fields.all(Name::KeySid))
+    Selector::parse(fields.all(FieldName::SignatureSettings), fields.all(FieldName::KeySid))
 }
 
-fn shape(head: &RequestHead) -> Shape {
+fn shape(head: &RequestHead) -> BodyKind {
     if is_handshake(head) {
-        return Shape::Handshake;
+        return BodyKind::Handshake;
     }
-    let types = head.fields.all(Name::ContentType);
-    Shape::of(head.method(), types, head.fields.contains(Name::ContentEncoding))
+    let types = head.fields.all(FieldName::ContentType);
+    BodyKind::of(head.method(), types, head.fields.contains(FieldName::ContentEncoding))
 }
 
 /// RFC 6455 §4.1: a GET over HTTP/1.1 that asks to upgrade the connection to `websocket`, and to
@@ -257,7 +260,7 @@ fn is_handshake(head: &RequestHead) -> bool {
     if head.method() != "GET" || head.version() != Version::Http11 {
         return false;
     }
-    let mut upgrades = head.fields.all(Name::Upgrade);
+    let mut upgrades = head.fields.all(FieldName::Upgrade);
     let websocket = upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
-    websocket && upgrades.next().is_none() && head.fields.lists(Name::Connection, "upgrade")
+    websocket && upgrades.next().is_none() && head.fields.lists(FieldName::Connection, "upgrade")
 }

@@ -7,19 +7,19 @@
 use std::borrow::Cow;
 
 use super::Refusal;
+use crate::http1::{FieldName, Fields};
 use crate::routes::Trust;
 use crate::signature::{Origin, Scheme, split_port};
-use crate::wire::{Fields, Name};
 
 /// What a proxy tells.
 #[derive(Debug)]
-pub(super) enum Public {
+pub(super) enum ForwardedOrigin {
     /// Nothing of the URL.
-    Untold,
+    Absent,
     /// What the route has on file.
-    Fixed,
+    Configured,
     /// Another origin, of a host that is listed.
-    Told(Box<Origin>),
+    Other(Box<Origin>),
 }
 
 /// Reads what is told of the URL; `host` is the request's own `Host`.
@@ -31,25 +31,25 @@ pub(super) fn origin(
     host: &str,
     fixed: Option<&Origin>,
     trust: &Trust,
-) -> Result<Public, Refusal> {
-    let told = Told::of(fields).ok_or(Refusal::UnknownHost)?;
+) -> Result<ForwardedOrigin, Refusal> {
+    let told = ForwardedHeaders::of(fields).ok_or(Refusal::UnknownHost)?;
     if told.is_empty() {
-        return Ok(Public::Untold);
+        return Ok(ForwardedOrigin::Absent);
     }
     let place = told.place(host).ok_or(Refusal::UnknownHost)?;
     if fixed.is_some_and(|fixed| place.is_of(fixed)) {
-        return Ok(Public::Fixed);
+        return Ok(ForwardedOrigin::Configured);
     }
     if !trust.lists(&place.host) {
         return Err(Refusal::UnknownHost);
     }
     let origin = place.origin(fixed.map_or("", Origin::prefix));
-    origin.map(|origin| Public::Told(Box::new(origin))).ok_or(Refusal::UnknownHost)
+    origin.map(|origin| ForwardedOrigin::Other(Box::new(origin))).ok_or(Refusal::UnknownHost)
 }
 
 /// What is told, each part at most once.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Told<'a> {
+struct ForwardedHeaders<'a> {
     scheme: Option<Scheme>,
     host: Option<Cow<'a, str>>,
     port: Option<u16>,
@@ -57,26 +57,26 @@ struct Told<'a> {
 
 /// Scheme, host and port; none where the scheme's own.
 #[derive(Debug)]
-struct Place<'a> {
+struct HostParts<'a> {
     scheme: Scheme,
     host: Cow<'a, str>,
     port: Option<u16>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ForwardedHeaders<'a> {
     /// `X-Forwarded-*` and `Forwarded` together, if they agree.
     fn of(fields: &'a Fields) -> Option<Self> {
         let mut told = Self::default();
-        if let Some(proto) = first_element(only(fields, Name::ForwardedProto)?)? {
+        if let Some(proto) = first_element(only(fields, FieldName::ForwardedProto)?)? {
             told.add_scheme(proto)?;
         }
-        if let Some(host) = first_element(only(fields, Name::ForwardedHost)?)? {
+        if let Some(host) = first_element(only(fields, FieldName::ForwardedHost)?)? {
             told.add_host(Cow::Borrowed(host))?;
         }
-        if let Some(port) = first_element(only(fields, Name::ForwardedPort)?)? {
+        if let Some(port) = first_element(only(fields, FieldName::ForwardedPort)?)? {
             told.add_port(number(port)?)?;
         }
-        if let Some(forwarded) = only(fields, Name::Forwarded)? {
+        if let Some(forwarded) = only(fields, FieldName::Forwarded)? {
             told.add_forwarded(forwarded)?;
         }
         Some(told)
@@ -156,18 +156,18 @@ impl<'a> Told<'a> {
     }
 
     /// The whole of it: what is not told of the host stands in `Host`, and the scheme is `https`.
-    fn place(self, host: &'a str) -> Option<Place<'a>> {
+    fn place(self, host: &'a str) -> Option<HostParts<'a>> {
         let mut told = self;
         if told.host.is_none() {
             told.add_host(Cow::Borrowed(host))?;
         }
         let scheme = told.scheme.unwrap_or(Scheme::Https);
         let port = told.port.filter(|&port| port != scheme.default_port());
-        told.host.map(|host| Place { scheme, host, port })
+        told.host.map(|host| HostParts { scheme, host, port })
     }
 }
 
-impl Place<'_> {
+impl HostParts<'_> {
     /// As for `Host`, the port may be left out.
     fn is_of(&self, origin: &Origin) -> bool {
         origin.scheme() == self.scheme
@@ -184,7 +184,7 @@ impl Place<'_> {
 
 /// The value of a field that may stand only once; `None` where it stands again or is no ASCII.
 #[expect(clippy::option_option, reason = "unreadable is not the same as absent")]
-fn only(fields: &Fields, name: Name) -> Option<Option<&str>> {
+fn only(fields: &Fields, name: FieldName) -> Option<Option<&str>> {
     let mut values = fields.all(name);
     match (values.next(), values.next()) {
         (None, _) => Some(None),
@@ -246,7 +246,7 @@ fn is_token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::RequestHead;
+    use crate::http1::RequestHead;
 
     /// What comes of these header lines; none, if they are refused.
     fn told(host: &str, lines: &str) -> Option<String> {
@@ -256,11 +256,11 @@ mod tests {
         let fixed = Origin::parse("https://fixed.example/prefix").unwrap();
         let lines = lines.lines().map(|line| line.split_once(':').unwrap());
         let lines = lines.map(|(name, value)| (name.as_bytes(), value.trim().as_bytes()));
-        let head = RequestHead::told("GET", "/", lines);
+        let head = RequestHead::from_http2("GET", "/", lines);
         match origin(&head.fields, host, Some(&fixed), &trust) {
-            Ok(Public::Told(origin)) => Some(origin.to_string()),
-            Ok(Public::Fixed) => Some("fixed".to_owned()),
-            Ok(Public::Untold) => Some("untold".to_owned()),
+            Ok(ForwardedOrigin::Other(origin)) => Some(origin.to_string()),
+            Ok(ForwardedOrigin::Configured) => Some("fixed".to_owned()),
+            Ok(ForwardedOrigin::Absent) => Some("untold".to_owned()),
             Err(_) => None,
         }
     }

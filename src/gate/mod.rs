@@ -27,8 +27,8 @@
 //! Nothing is judged before its body is read:
 //!
 //! ```compile_fail,E0599
-//! use gatekeeper::gate::{Claim, Seen, Source, Unread};
-//! fn judge(claim: Claim<Unread<impl Source>>, seen: &Seen) {
+//! use gatekeeper::gate::{Claim, ReplayCache, RequestBody, Unread};
+//! fn judge(claim: Claim<Unread<impl RequestBody>>, seen: &ReplayCache) {
 //!     let _ = claim.judge(seen);
 //! }
 //! ```
@@ -45,15 +45,13 @@
 
 mod admitted;
 mod body;
-mod buffers;
 mod claim;
 mod forwarded;
 mod refusal;
 mod replay;
 
-pub use admitted::{Admitted, Called, Proven};
-pub use body::Source;
-pub use buffers::{Buffers, Held};
+pub use admitted::{Admitted, EffectiveOrigin, Proven};
+pub use body::RequestBody;
 pub use claim::{Claim, Complete, Unread};
 pub use refusal::{Refusal, Refused};
-pub use replay::Seen;
+pub use replay::ReplayCache;

@@ -3,7 +3,6 @@
 //! [`Table::find`] answers for one path; everything else here is what it answers with.
 
 mod host;
-mod limits;
 mod path;
 mod table;
 mod tls;
@@ -13,7 +12,6 @@ mod upstream;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use host::Hosts;
-pub use limits::Limits;
 pub use table::Table;
 pub use tls::ClientTls;
 pub use trust::{Trust, TrustFault};

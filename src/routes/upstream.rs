@@ -52,12 +52,12 @@ pub enum UpstreamFault {
 
 /// Why a text is no path of a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a socket's path begins with / and has at most {} bytes", SocketFault::MOST)]
+#[error("a socket's path begins with / and has at most {} bytes", SocketFault::MAX_LEN)]
 pub struct SocketFault;
 
 impl SocketFault {
     /// What Linux's `sockaddr_un` holds, without the final NUL (unix(7)).
-    const MOST: usize = 107;
+    const MAX_LEN: usize = 107;
 }
 
 /// Reads the path of a Unix socket.
@@ -65,7 +65,7 @@ impl SocketFault {
 /// # Errors
 /// [`SocketFault`].
 pub fn socket_path(text: &str) -> Result<PathBuf, SocketFault> {
-    let fits = text.starts_with('/') && text.len() <= SocketFault::MOST && !text.contains('\0');
+    let fits = text.starts_with('/') && text.len() <= SocketFault::MAX_LEN && !text.contains('\0');
     if fits { Ok(PathBuf::from(text)) } else { Err(SocketFault) }
 }
 

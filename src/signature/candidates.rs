@@ -49,7 +49,7 @@ impl fmt::Display for Candidate {
 
 /// How many bytes one request may cost beyond its plain candidate, all keys together. Hashing them
 /// takes a few milliseconds; a genuine request of ordinary size needs under a thousandth of it.
-const MOST_HASHED: usize = 8 << 20;
+const MAX_HASHED: usize = 8 << 20;
 
 /// Tries the candidates in order until `test` accepts one.
 ///
@@ -145,7 +145,7 @@ impl Search<'_> {
 
     /// Tests one string, while the budget lasts. The first one is always within it.
     fn matches(&mut self, parts: [&[u8]; 3]) -> bool {
-        if self.hashed > MOST_HASHED {
+        if self.hashed > MAX_HASHED {
             return false;
         }
         let length = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
@@ -157,9 +157,9 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::message::Shape;
+    use crate::signature::message::BodyKind;
 
-    fn candidates(shape: Shape, target: &str, body: &str) -> Vec<String> {
+    fn candidates(shape: BodyKind, target: &str, body: &str) -> Vec<String> {
         let origin = Origin::parse("https://h").unwrap();
         let message = Message::bind(shape, target.as_bytes(), body.as_bytes()).unwrap();
         let mut seen = Vec::new();
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_plain_truth_comes_first_and_ordinary_requests_have_two() {
         assert_eq!(
-            candidates(Shape::Form, "/p?q=1", "b=2&a=1"),
+            candidates(BodyKind::Form, "/p?q=1", "b=2&a=1"),
             ["https://h/p?q=1a1b2", "https://h:443/p?q=1a1b2"]
         );
     }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_handshake_is_signed_with_wss_and_its_query_is_never_left_out() {
         assert_eq!(
-            candidates(Shape::Handshake, "/r?b=2&a=1", ""),
+            candidates(BodyKind::Handshake, "/r?b=2&a=1", ""),
             [
                 "wss://h/r?b=2&a=1",
                 "wss://h:443/r?b=2&a=1",
@@ -194,12 +194,12 @@ mod tests {
                 "wss://h:443/r/a1b2",
             ]
         );
-        assert_eq!(candidates(Shape::Handshake, "/r", "").len(), 4);
+        assert_eq!(candidates(BodyKind::Handshake, "/r", "").len(), 4);
     }
 
     #[test]
     fn a_handshakes_query_is_respelled_like_any_other_when_all_else_has_failed() {
-        let seen = candidates(Shape::Handshake, "/r?n=O%27Neil", "");
+        let seen = candidates(BodyKind::Handshake, "/r?n=O%27Neil", "");
         let (first, last) = seen.split_at(8);
         assert!(first.contains(&"wss://h:443/r/nO'Neil".into()), "{first:?}");
         assert!(last.contains(&"wss://h/r?n=O'Neil".into()), "{last:?}");
@@ -211,13 +211,13 @@ mod tests {
         let origin = Origin::parse("https://h").unwrap();
         let body = format!("a={}&b=%F0%9F%98%80", "x".repeat(1 << 20));
         let target = "/v?a=O%27h+x%20y&b=sip%3Ax%40y'";
-        let message = Message::bind(Shape::Form, target.as_bytes(), body.as_bytes()).unwrap();
+        let message = Message::bind(BodyKind::Form, target.as_bytes(), body.as_bytes()).unwrap();
         let mut hashed = 0;
         let form = Parameters::parse(message.form());
         search(&message, &form, &origin, 4, &mut |parts| {
             hashed += 4 * parts.concat().len();
             false
         });
-        assert!(hashed > MOST_HASHED && hashed < MOST_HASHED + 4 * (body.len() + 100), "{hashed}");
+        assert!(hashed > MAX_HASHED && hashed < MAX_HASHED + 4 * (body.len() + 100), "{hashed}");
     }
 }

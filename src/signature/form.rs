@@ -9,10 +9,10 @@ use wide::u8x16;
 pub use order::Order;
 
 /// Bytes of a form, or of what is made of it: a typical one stays on the stack.
-type Text = SmallVec<[u8; 2048]>;
+type ParamBytes = SmallVec<[u8; 2048]>;
 
 /// The part of a signed string that follows the URL.
-pub(super) type Tail = Text;
+pub(super) type Tail = ParamBytes;
 
 /// The parameters of a form or a query, decoded, in the order they arrived.
 ///
@@ -22,11 +22,11 @@ pub(super) type Tail = Text;
 #[derive(Debug, Default)]
 pub struct Parameters {
     /// As long as what was encoded; names and values stand decoded where they began.
-    text: Text,
-    list: List,
+    text: ParamBytes,
+    list: ParamList,
 }
 
-type List = SmallVec<[Parameter; TYPICAL]>;
+type ParamList = SmallVec<[Parameter; INLINE_PARAMS]>;
 
 #[derive(Clone, Copy, Debug)]
 struct Parameter {
@@ -44,7 +44,7 @@ struct Span {
 }
 
 /// Twilio sends 20 to 30 parameters.
-const TYPICAL: usize = 32;
+const INLINE_PARAMS: usize = 32;
 
 /// Bytes that are scanned together: a mark for each fits in a word.
 const BLOCK: usize = 64;
@@ -95,7 +95,7 @@ impl Parameters {
 /// Its places are within the text, so no sum of them wraps; if one did, nothing would be found there.
 struct Decoder<'a> {
     text: &'a mut [u8],
-    list: &'a mut List,
+    list: &'a mut ParamList,
     /// The name before this value, once its `=` is found.
     name: Option<Span>,
     /// Where this name or value begins.
@@ -107,7 +107,7 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    const fn new(text: &'a mut [u8], list: &'a mut List) -> Self {
+    const fn new(text: &'a mut [u8], list: &'a mut ParamList) -> Self {
         Self { text, list, name: None, start: 0, run: 0, shift: 0 }
     }
 

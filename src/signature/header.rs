@@ -18,26 +18,26 @@ pub struct Signature {
 /// The header is not canonical base64 of 20 or 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not canonical base64 of 20 or 32 bytes")]
-pub struct Malformed;
+pub struct MalformedSignature;
 
 impl Signature {
     /// Reads a header value: 28 characters (HMAC-SHA1) or 44 (HMAC-SHA256), nothing around them.
     ///
     /// # Errors
-    /// [`Malformed`] for anything else.
-    pub fn parse(value: &[u8]) -> Result<Self, Malformed> {
+    /// [`MalformedSignature`] for anything else.
+    pub fn parse(value: &[u8]) -> Result<Self, MalformedSignature> {
         let algorithm = match value.len() {
             28 => Algorithm::HmacSha1,
             44 => Algorithm::HmacSha256,
-            _ => return Err(Malformed),
+            _ => return Err(MalformedSignature),
         };
         // The decoder asks for whole quanta: 44 characters may need 33 bytes before their padding is seen.
         let mut decoded = [0; 33];
-        let length = STANDARD.decode_slice(value, &mut decoded).map_err(|_| Malformed)?;
+        let length = STANDARD.decode_slice(value, &mut decoded).map_err(|_| MalformedSignature)?;
         if length != algorithm.mac_length() {
-            return Err(Malformed);
+            return Err(MalformedSignature);
         }
-        let mac = decoded.first_chunk().copied().ok_or(Malformed)?;
+        let mac = decoded.first_chunk().copied().ok_or(MalformedSignature)?;
         Ok(Self { mac, algorithm })
     }
 
@@ -66,7 +66,7 @@ pub enum Selector<'a> {
     AuthToken,
     /// A SharedKey by its id.
     SharedKey(&'a [u8]),
-    /// The headers contradict each other or name nothing: no key can be meant.
+    /// The headers contradict each other or name nothing: no key can be selected_by.
     Unreadable,
 }
 

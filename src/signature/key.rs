@@ -204,8 +204,10 @@ impl Keyring {
     #[must_use]
     pub fn knows(&self, selector: Selector<'_>) -> bool {
         match selector {
-            Selector::AuthToken => self.accounts() > 0 || self.meant(selector).next().is_some(),
-            Selector::SharedKey(_) => self.meant(selector).next().is_some(),
+            Selector::AuthToken => {
+                self.accounts() > 0 || self.selected_by(selector).next().is_some()
+            }
+            Selector::SharedKey(_) => self.selected_by(selector).next().is_some(),
             Selector::Unreadable => false,
         }
     }
@@ -217,7 +219,7 @@ impl Keyring {
         message: &Message<'_>,
         form: &Parameters,
     ) -> SmallVec<[&'a Key; 4]> {
-        let mut keys: SmallVec<[&Key; 4]> = self.meant(selector).collect();
+        let mut keys: SmallVec<[&Key; 4]> = self.selected_by(selector).collect();
         if let (Selector::AuthToken, Some(accounts)) = (selector, &self.accounts)
             && let Some(sid) = message.account(form)
         {
@@ -226,7 +228,7 @@ impl Keyring {
         keys
     }
 
-    fn meant<'a>(&'a self, selector: Selector<'a>) -> impl Iterator<Item = &'a Key> {
+    fn selected_by<'a>(&'a self, selector: Selector<'a>) -> impl Iterator<Item = &'a Key> {
         self.keys.iter().filter(move |key| match (selector, key.id()) {
             (Selector::AuthToken, None) => true,
             (Selector::SharedKey(wanted), Some(id)) => wanted == id.as_bytes(),

@@ -21,7 +21,7 @@ pub(super) type ClaimedSid = SmallVec<[u8; 36]>;
 
 /// How a body has to be bound, by what the head says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum BodyKind {
     /// A WebSocket handshake: signed with `ws`/`wss`, no body.
     Handshake,
     /// GET or HEAD: no body, whatever the URL says of its hash.
@@ -35,7 +35,7 @@ pub enum Shape {
     Opaque,
 }
 
-impl Shape {
+impl BodyKind {
     /// Decides by method and by all `Content-Type` lines; `coded` says that there is a
     /// `Content-Encoding`.
     pub fn of<'a>(
@@ -89,11 +89,11 @@ fn halves(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
 #[derive(Debug)]
 pub struct Message<'a> {
     target: Target<'a>,
-    bound: Bound<'a>,
+    bound: Coverage<'a>,
 }
 
 #[derive(Debug)]
-enum Bound<'a> {
+enum Coverage<'a> {
     /// By the URL alone: there is no body, or its hash stands in the URL and was found right.
     Url,
     /// By the parameters that follow the URL, else by its hash in the URL.
@@ -112,16 +112,16 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`NotCovered`].
-    pub fn bind(shape: Shape, target: &'a [u8], body: &'a [u8]) -> Result<Self, NotCovered> {
+    pub fn bind(shape: BodyKind, target: &'a [u8], body: &'a [u8]) -> Result<Self, NotCovered> {
         let target = Target::split(target);
         let bound = match (shape, body) {
-            (Shape::Handshake, []) => Bound::Handshake,
-            (Shape::Get | Shape::Opaque, []) => Bound::Url,
-            (Shape::Handshake | Shape::Get | Shape::Opaque, _) => return Err(NotCovered),
-            (Shape::Form, _) => Bound::Form(body),
-            (Shape::Other, _) => match (DeclaredHash::of(target), body) {
-                (DeclaredHash::Absent, []) => Bound::Url,
-                (declared, _) if declared.is_of(body) => Bound::Url,
+            (BodyKind::Handshake, []) => Coverage::Handshake,
+            (BodyKind::Get | BodyKind::Opaque, []) => Coverage::Url,
+            (BodyKind::Handshake | BodyKind::Get | BodyKind::Opaque, _) => return Err(NotCovered),
+            (BodyKind::Form, _) => Coverage::Form(body),
+            (BodyKind::Other, _) => match (DeclaredHash::of(target), body) {
+                (DeclaredHash::Absent, []) => Coverage::Url,
+                (declared, _) if declared.is_of(body) => Coverage::Url,
                 _ => return Err(NotCovered),
             },
         };
@@ -131,7 +131,7 @@ impl<'a> Message<'a> {
     /// Whether this is a form without a single parameter.
     #[must_use]
     pub fn is_empty_form(&self) -> bool {
-        matches!(self.bound, Bound::Form(body) if body.iter().all(|&byte| byte == b'&'))
+        matches!(self.bound, Coverage::Form(body) if body.iter().all(|&byte| byte == b'&'))
     }
 
     pub(super) const fn target(&self) -> Target<'a> {
@@ -139,14 +139,14 @@ impl<'a> Message<'a> {
     }
 
     pub(super) const fn is_handshake(&self) -> bool {
-        matches!(self.bound, Bound::Handshake)
+        matches!(self.bound, Coverage::Handshake)
     }
 
     /// The form whose parameters follow the URL; an empty one where none do.
     pub(super) const fn form(&self) -> &'a [u8] {
         match self.bound {
-            Bound::Form(body) => body,
-            Bound::Url | Bound::Handshake => &[],
+            Coverage::Form(body) => body,
+            Coverage::Url | Coverage::Handshake => &[],
         }
     }
 
@@ -215,8 +215,8 @@ mod tests {
 
     const HASH_OF_HI: &str = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4";
 
-    fn shape(content_types: &[&str]) -> Shape {
-        Shape::of("POST", content_types.iter().map(|text| text.as_bytes()), false)
+    fn shape(content_types: &[&str]) -> BodyKind {
+        BodyKind::of("POST", content_types.iter().map(|text| text.as_bytes()), false)
     }
 
     #[test]
@@ -226,15 +226,15 @@ mod tests {
             "Application/X-WWW-Form-Urlencoded; Charset=\"utf-8\"",
             "application/x-www-form-urlencoded ;charset=UTF-8;x=y",
         ] {
-            assert_eq!(shape(&[form]), Shape::Form, "{form}");
+            assert_eq!(shape(&[form]), BodyKind::Form, "{form}");
         }
-        assert_eq!(shape(&[]), Shape::Other);
-        assert_eq!(shape(&["multipart/form-data; boundary=b"]), Shape::Other);
-        assert_eq!(shape(&["application/x-www-form-urlencoded, text/plain"]), Shape::Other);
-        assert_eq!(shape(&["application/x-www-form-urlencoded; charset=utf-16"]), Shape::Opaque);
-        assert_eq!(shape(&["application/x-www-form-urlencoded", "text/plain"]), Shape::Opaque);
-        assert_eq!(Shape::of("POST", std::iter::empty(), true), Shape::Opaque);
-        assert_eq!(Shape::of("GET", std::iter::empty(), true), Shape::Get);
+        assert_eq!(shape(&[]), BodyKind::Other);
+        assert_eq!(shape(&["multipart/form-data; boundary=b"]), BodyKind::Other);
+        assert_eq!(shape(&["application/x-www-form-urlencoded, text/plain"]), BodyKind::Other);
+        assert_eq!(shape(&["application/x-www-form-urlencoded; charset=utf-16"]), BodyKind::Opaque);
+        assert_eq!(shape(&["application/x-www-form-urlencoded", "text/plain"]), BodyKind::Opaque);
+        assert_eq!(BodyKind::of("POST", std::iter::empty(), true), BodyKind::Opaque);
+        assert_eq!(BodyKind::of("GET", std::iter::empty(), true), BodyKind::Get);
     }
 
     #[test]
@@ -245,22 +245,22 @@ mod tests {
         let upper = format!("/e?body%53HA256={}", HASH_OF_HI.to_uppercase());
         let longer = format!("{hashed}0");
         for (shape, target, body, bound) in [
-            (Shape::Other, "/e", "", true),
-            (Shape::Other, "/e", "hi", false),
-            (Shape::Other, hashed.as_str(), "hi", true),
-            (Shape::Other, hashed.as_str(), "ho", false),
-            (Shape::Other, hashed.as_str(), "", false),
-            (Shape::Other, twice.as_str(), "hi", true),
-            (Shape::Other, upper.as_str(), "hi", true),
-            (Shape::Other, differing.as_str(), "hi", false),
-            (Shape::Other, longer.as_str(), "hi", false),
-            (Shape::Get, "/e", "", true),
-            (Shape::Get, hashed.as_str(), "hi", false),
-            (Shape::Get, hashed.as_str(), "", true),
-            (Shape::Handshake, "/e", "hi", false),
-            (Shape::Opaque, hashed.as_str(), "hi", false),
-            (Shape::Opaque, "/e", "", true),
-            (Shape::Form, "/e", "hi", true),
+            (BodyKind::Other, "/e", "", true),
+            (BodyKind::Other, "/e", "hi", false),
+            (BodyKind::Other, hashed.as_str(), "hi", true),
+            (BodyKind::Other, hashed.as_str(), "ho", false),
+            (BodyKind::Other, hashed.as_str(), "", false),
+            (BodyKind::Other, twice.as_str(), "hi", true),
+            (BodyKind::Other, upper.as_str(), "hi", true),
+            (BodyKind::Other, differing.as_str(), "hi", false),
+            (BodyKind::Other, longer.as_str(), "hi", false),
+            (BodyKind::Get, "/e", "", true),
+            (BodyKind::Get, hashed.as_str(), "hi", false),
+            (BodyKind::Get, hashed.as_str(), "", true),
+            (BodyKind::Handshake, "/e", "hi", false),
+            (BodyKind::Opaque, hashed.as_str(), "hi", false),
+            (BodyKind::Opaque, "/e", "", true),
+            (BodyKind::Form, "/e", "hi", true),
         ] {
             let message = Message::bind(shape, target.as_bytes(), body.as_bytes());
             assert_eq!(message.is_ok(), bound, "{shape:?} {target} {body:?}");
@@ -270,7 +270,8 @@ mod tests {
     #[test]
     fn a_request_speaks_for_one_account_or_for_none() {
         let names = |target: &'static str, body: &'static str| {
-            let message = Message::bind(Shape::Form, target.as_bytes(), body.as_bytes()).unwrap();
+            let message =
+                Message::bind(BodyKind::Form, target.as_bytes(), body.as_bytes()).unwrap();
             move |sid| message.speaks_for(sid, &Parameters::parse(body.as_bytes()))
         };
         assert!(names("/", "AccountSid=AC1")("AC1"));

@@ -4,7 +4,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `header` | the signature and the key that a request names |
-//! | `key` | keyed MACs, and which of them may be meant |
+//! | `key` | keyed MACs, and which of them may be selected_by |
 //! | `form` | form decoding to bytes; `form/order`: the two sort orders |
 //! | `message` | the proof that every body byte is bound |
 //! | `origin`, `target` | the URL, and its other spellings |
@@ -27,9 +27,9 @@ use smallvec::SmallVec;
 
 pub use candidates::Candidate;
 pub use form::{Order, Parameters};
-pub use header::{Malformed, Selector, Signature};
+pub use header::{MalformedSignature, Selector, Signature};
 pub use key::{Accounts, Algorithm, EmptySecret, Key, Keyring};
-pub use message::{Message, NotCovered, Shape};
+pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
 pub use target::Spelling;
 
@@ -113,7 +113,7 @@ mod tests {
         let tail = Parameters::parse(body.as_bytes()).sorted(Order::Bytes);
         let text = signer.sign(format!("{ORIGIN}/voice").as_bytes(), &tail);
         let signature = Signature::parse(text.as_bytes()).unwrap();
-        let message = Message::bind(Shape::Form, b"/voice", body.as_bytes()).unwrap();
+        let message = Message::bind(BodyKind::Form, b"/voice", body.as_bytes()).unwrap();
         let origin = Origin::parse(ORIGIN).unwrap();
         let proof = verify(&message, &origin, keyring, selector, &signature)?;
         assert_eq!(proof.candidate.label(), "received");

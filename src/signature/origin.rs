@@ -115,7 +115,7 @@ impl Origin {
             .map_or(("", authority), |at| authority.split_at(at.saturating_add(1)));
         let (host, port) = split_port(host_port)?;
         let forms = |scheme_text: &str| {
-            spell_forms(&Pieces {
+            spell_forms(&OriginParts {
                 scheme: scheme_text,
                 default: scheme.default_port(),
                 userinfo,
@@ -194,7 +194,7 @@ impl Origin {
     }
 }
 
-struct Pieces<'a> {
+struct OriginParts<'a> {
     scheme: &'a str,
     default: u16,
     userinfo: &'a str,
@@ -203,7 +203,7 @@ struct Pieces<'a> {
     prefix: &'a str,
 }
 
-fn spell_forms(pieces: &Pieces<'_>) -> Box<[(OriginForm, Box<[u8]>)]> {
+fn spell_forms(pieces: &OriginParts<'_>) -> Box<[(OriginForm, Box<[u8]>)]> {
     let other = match pieces.port {
         Some(_) => (Port::Removed, None),
         None => (Port::Added, Some(pieces.default)),
@@ -215,7 +215,7 @@ fn spell_forms(pieces: &Pieces<'_>) -> Box<[(OriginForm, Box<[u8]>)]> {
         }
         let userinfo = if without_userinfo { "" } else { pieces.userinfo };
         for (port, number) in [(Port::Kept, pieces.port), other] {
-            let Pieces { scheme, host, prefix, .. } = pieces;
+            let OriginParts { scheme, host, prefix, .. } = pieces;
             let port_text = number.map(|number| format!(":{number}")).unwrap_or_default();
             let text = format!("{scheme}://{userinfo}{host}{port_text}{prefix}");
             forms.push((OriginForm { port, without_userinfo }, text.into_bytes().into()));

@@ -89,7 +89,7 @@ impl Spelling {
 }
 
 /// A longer query is judged as received and not respelled: Twilio sends a few hundred bytes.
-const LONGEST_RESPELLED: usize = 8192;
+const MAX_RESPELLED: usize = 8192;
 
 type Respell = fn(Target<'_>) -> Option<Vec<u8>>;
 
@@ -139,7 +139,7 @@ pub(super) fn with_query(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
 /// Rewrites the query, **only if the result differs and decodes to exactly the same names and
 /// values**: without that rule a replayed signature could change what the app reads.
 fn requery(target: Target<'_>, rewrite: impl Fn(&[u8]) -> Vec<u8>) -> Option<Vec<u8>> {
-    let query = target.query.filter(|query| query.len() <= LONGEST_RESPELLED)?;
+    let query = target.query.filter(|query| query.len() <= MAX_RESPELLED)?;
     let respelled = rewrite(query);
     (respelled != query && means_the_same(query, &respelled))
         .then(|| with_query(target.path, Some(&respelled)))
@@ -201,7 +201,7 @@ fn encode_into(raw: &[u8], space: &[u8], kept: &[u8], respelled: &mut Vec<u8>) {
 
 /// Drops the later ones of several identical `bodySHA256=…`.
 fn body_hash_once(target: Target<'_>) -> Option<Vec<u8>> {
-    let query = target.query.filter(|query| query.len() <= LONGEST_RESPELLED)?;
+    let query = target.query.filter(|query| query.len() <= MAX_RESPELLED)?;
     let mut first: Option<&[u8]> = None;
     let mut dropped = false;
     let kept: Vec<&[u8]> = query

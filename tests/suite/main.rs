@@ -16,9 +16,9 @@ mod commands;
 mod configuration;
 mod forwarding;
 mod hostile;
+mod layers;
 mod properties;
 mod reload;
-mod rooms;
 mod sockets;
 #[cfg(feature = "otlp")]
 mod spans;

@@ -2,7 +2,8 @@
 //! independent signer and an independent list of what may have been signed.
 
 use gatekeeper::signature::{
-    Algorithm, Key, Keyring, Message, Order, Origin, Parameters, Selector, Shape, Signature, verify,
+    Algorithm, BodyKind, Key, Keyring, Message, Order, Origin, Parameters, Selector, Signature,
+    verify,
 };
 use proptest::prelude::*;
 
@@ -30,7 +31,7 @@ impl Post {
     }
 
     fn is_accepted(&self, signature: &str) -> bool {
-        is_accepted(Shape::Form, &self.origin, &self.target, &self.body, signature)
+        is_accepted(BodyKind::Form, &self.origin, &self.target, &self.body, signature)
     }
 
     /// Every text that may have been signed for it, by the documented list.
@@ -52,7 +53,7 @@ impl Post {
     }
 }
 
-fn is_accepted(shape: Shape, origin: &str, target: &str, body: &[u8], signature: &str) -> bool {
+fn is_accepted(shape: BodyKind, origin: &str, target: &str, body: &[u8], signature: &str) -> bool {
     let Ok(signature) = Signature::parse(signature.as_bytes()) else { return false };
     let Ok(message) = Message::bind(shape, target.as_bytes(), body) else { return false };
     let key = Key::new("test", TOKEN.as_bytes(), Algorithm::HmacSha1).unwrap();
@@ -365,8 +366,8 @@ proptest! {
         let target = format!("/events?a=1&bodySHA256={}", sha256_hex(&body));
         let url = format!("{ORIGIN}{target}");
         let signature = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), &[]);
-        prop_assert!(is_accepted(Shape::Other, ORIGIN, &target, &body, &signature));
-        prop_assert_eq!(is_accepted(Shape::Other, ORIGIN, &target, &other, &signature), body == other);
+        prop_assert!(is_accepted(BodyKind::Other, ORIGIN, &target, &body, &signature));
+        prop_assert_eq!(is_accepted(BodyKind::Other, ORIGIN, &target, &other, &signature), body == other);
     }
 
     #[test]
@@ -375,11 +376,11 @@ proptest! {
     ) {
         let url = format!("{ORIGIN}{target}");
         let signature = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), &[]);
-        for shape in [Shape::Other, Shape::Opaque, Shape::Get, Shape::Handshake] {
+        for shape in [BodyKind::Other, BodyKind::Opaque, BodyKind::Get, BodyKind::Handshake] {
             prop_assert!(!is_accepted(shape, ORIGIN, &target, &body, &signature));
         }
         prop_assert_eq!(
-            is_accepted(Shape::Form, ORIGIN, &target, &body, &signature),
+            is_accepted(BodyKind::Form, ORIGIN, &target, &body, &signature),
             Post { origin: ORIGIN.into(), target, body }.candidates().contains(&url.into_bytes())
         );
     }
@@ -388,8 +389,8 @@ proptest! {
     fn a_query_is_never_left_out_of_a_handshake(target in target(), other in target()) {
         let url = format!("wss://hooks.example.com{target}");
         let signature = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), &[]);
-        prop_assert!(is_accepted(Shape::Handshake, ORIGIN, &target, b"", &signature));
-        let accepted = is_accepted(Shape::Handshake, ORIGIN, &other, b"", &signature);
+        prop_assert!(is_accepted(BodyKind::Handshake, ORIGIN, &target, b"", &signature));
+        let accepted = is_accepted(BodyKind::Handshake, ORIGIN, &other, b"", &signature);
         let (path, query) = other.split_once('?').map_or((&*other, None), |(p, q)| (p, Some(q)));
         let toggled = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
         let mut listed = false;
@@ -428,8 +429,8 @@ proptest! {
         let origin = Origin::parse(ORIGIN).unwrap();
         let key = Key::new("test", TOKEN.as_bytes(), Algorithm::HmacSha1).unwrap();
         let keyring = Keyring::new(vec![key], None);
-        let by_type = Shape::of("POST", std::iter::once(&content_type[..]), false);
-        for shape in [by_type, Shape::Form, Shape::Other, Shape::Get, Shape::Handshake, Shape::Opaque] {
+        let by_type = BodyKind::of("POST", std::iter::once(&content_type[..]), false);
+        for shape in [by_type, BodyKind::Form, BodyKind::Other, BodyKind::Get, BodyKind::Handshake, BodyKind::Opaque] {
             if let Ok(message) = Message::bind(shape, &target, &body) {
                 let judged = verify(&message, &origin, &keyring, Selector::AuthToken, &signature);
                 prop_assert!(judged.is_err());

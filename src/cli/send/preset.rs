@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::stream::Stream;
 use crate::cli::{
-    Failed,
+    CliError,
     webhook::{Webhook, encode_form, fresh_hex},
 };
 
@@ -32,7 +32,7 @@ pub(super) enum Request {
 }
 
 impl Preset {
-    pub(super) fn request(self, url: &str, own: &[(&str, &str)]) -> Result<Request, Failed> {
+    pub(super) fn request(self, url: &str, own: &[(&str, &str)]) -> Result<Request, CliError> {
         let form = |preset| Request::Webhook(Webhook::form(url, form(preset, own)));
         Ok(match self {
             Self::Voice => form(VOICE),
@@ -41,7 +41,7 @@ impl Preset {
             Self::Events if own.is_empty() => {
                 Request::Webhook(Webhook::hashed(url, events().into_bytes()))
             }
-            Self::Events => return Err(Failed::Usage("events are no form: leave out -d")),
+            Self::Events => return Err(CliError::Usage("events are no form: leave out -d")),
             Self::MediaStream => Request::Stream(Stream::new(url, own)),
         })
     }

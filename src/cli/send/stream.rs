@@ -17,7 +17,7 @@ use tungstenite::{
 
 use super::preset::ACCOUNT;
 use crate::cli::{
-    Failed, print,
+    CliError, print,
     webhook::{Webhook, fresh_hex},
 };
 use crate::signature::Key;
@@ -28,7 +28,7 @@ const FRAMES: u32 = 50;
 /// 20 ms of silence in 8 kHz mu-law.
 const SILENCE: [u8; 160] = [0xff; 160];
 /// An app that never stops talking is cut off after so many.
-const MOST_MESSAGES: usize = 10_000;
+const MAX_MESSAGES: usize = 10_000;
 
 /// One stream, not opened yet.
 pub(super) struct Stream {
@@ -54,7 +54,7 @@ impl Stream {
         &self,
         key: &Key,
         line: L,
-    ) -> Result<Option<WebSocket<L>>, Failed> {
+    ) -> Result<Option<WebSocket<L>>, CliError> {
         let handshake = ClientHandshake::start(line, self.request(key)?, None);
         match handshake.map_err(io::Error::other)?.handshake() {
             Ok((connection, response)) => {
@@ -89,10 +89,13 @@ impl Stream {
     }
 
     /// Sends the call, hangs up, and prints what the app has said up to there.
-    pub(super) fn talk<L: Read + Write>(&self, mut connection: WebSocket<L>) -> Result<(), Failed> {
+    pub(super) fn talk<L: Read + Write>(
+        &self,
+        mut connection: WebSocket<L>,
+    ) -> Result<(), CliError> {
         self.speak(&mut connection).map_err(io::Error::other)?;
         let mut media = 0_usize;
-        for _ in 0..MOST_MESSAGES {
+        for _ in 0..MAX_MESSAGES {
             match connection.read() {
                 Ok(Message::Text(text)) if is_media(&text) => media = media.saturating_add(1),
                 Ok(Message::Text(text)) => print::line(&text)?,

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::{BLOCK, Parameter, Parameters, Span, TYPICAL, Tail};
+use super::{BLOCK, INLINE_PARAMS, Parameter, Parameters, Span, Tail};
 
 /// In which order names are appended to the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,9 +50,9 @@ impl Parameters {
         match order {
             Order::Bytes => {
                 let places = u64::MAX.checked_shr(count.leading_zeros()).unwrap_or(0);
-                self.sort_keys_by(keys, places, in_bytes)
+                self.sort_keys_by(keys, places, cmp_bytes)
             }
-            Order::Utf16 => self.sort_keys_by(keys, u64::MAX, in_utf16),
+            Order::Utf16 => self.sort_keys_by(keys, u64::MAX, cmp_utf16),
         }
     }
 
@@ -79,7 +79,7 @@ impl Parameters {
     }
 }
 
-type Keys = SmallVec<[u64; TYPICAL]>;
+type Keys = SmallVec<[u64; INLINE_PARAMS]>;
 
 fn at(list: &[Parameter], place: u64) -> Option<&Parameter> {
     list.get(usize::try_from(place).ok()?)
@@ -87,7 +87,7 @@ fn at(list: &[Parameter], place: u64) -> Option<&Parameter> {
 
 impl Parameter {
     fn repeats(&self, other: &Self, text: &[u8]) -> bool {
-        self.prefix == other.prefix && self.compare(other, text, in_bytes).is_eq()
+        self.prefix == other.prefix && self.compare(other, text, cmp_bytes).is_eq()
     }
 
     fn compare(&self, other: &Self, text: &[u8], compare: impl Compare) -> Ordering {
@@ -111,18 +111,18 @@ impl Span {
 trait Compare: Fn(&[u8], &[u8]) -> Ordering {}
 impl<F: Fn(&[u8], &[u8]) -> Ordering> Compare for F {}
 
-fn in_bytes(left: &[u8], right: &[u8]) -> Ordering {
+fn cmp_bytes(left: &[u8], right: &[u8]) -> Ordering {
     left.cmp(right)
 }
 
-fn in_utf16(left: &[u8], right: &[u8]) -> Ordering {
+fn cmp_utf16(left: &[u8], right: &[u8]) -> Ordering {
     let rank = |bytes: &[u8], at: usize| bytes.get(at).copied().map(utf16_rank);
-    let same = common(left, right);
+    let same = common_prefix_len(left, right);
     rank(left, same).cmp(&rank(right, same))
 }
 
 /// How many bytes two texts share at their beginning, a block at a time.
-fn common(left: &[u8], right: &[u8]) -> usize {
+fn common_prefix_len(left: &[u8], right: &[u8]) -> usize {
     let blocks = left.as_chunks::<BLOCK>().0.iter().zip(right.as_chunks::<BLOCK>().0);
     let blocks = blocks.take_while(|(left, right)| left == right).count();
     let skipped = blocks.saturating_mul(BLOCK);
@@ -181,7 +181,7 @@ mod tests {
         let parameters = Parameters::parse(form);
         let counted = |left: &[u8], right: &[u8]| {
             count.set(count.get().saturating_add(1));
-            if order == Order::Bytes { in_bytes(left, right) } else { in_utf16(left, right) }
+            if order == Order::Bytes { cmp_bytes(left, right) } else { cmp_utf16(left, right) }
         };
         let places = if order == Order::Bytes { 0xF_FFFF } else { u64::MAX };
         parameters.sort_keys_by(&mut Keys::new(), places, counted);

@@ -297,7 +297,7 @@ fn bytes_that_are_no_text() {
 fn bodies_that_are_too_large() {
     let of =
         |length: usize| Message::form("/voice", &format!("a={}", "x".repeat(length - 2))).signed();
-    let announced = |length: &str| framed(format!("Content-Length: {length}\r\n").as_bytes(), b"");
+    let exact_len = |length: &str| framed(format!("Content-Length: {length}\r\n").as_bytes(), b"");
     let chunks = |body: &[u8]| framed(b"Transfer-Encoding: chunked\r\n", body);
     let many = b"1\r\nx\r\n".repeat(1001);
     let cases = [
@@ -309,8 +309,8 @@ fn bodies_that_are_too_large() {
         Case::new("over it, in one chunk", of(1001).chunked_bytes(2000), Refused(413)),
         Case::new("far over it", of(300_000).bytes(), Refused(413)),
         Case::new("far over it, in chunks", of(300_000).chunked_bytes(999), Refused(413)),
-        Case::new("announced over it", announced("1001"), Refused(413)),
-        Case::new("10 GiB announced", announced("10737418240"), Refused(413)),
+        Case::new("exact_len over it", exact_len("1001"), Refused(413)),
+        Case::new("10 GiB exact_len", exact_len("10737418240"), Refused(413)),
         Case::new("a chunk of 10 GiB", chunks(b"280000000\r\nx"), Open(&[413])),
         Case::new("chunks without end", chunks(&many), Refused(413)),
     ];
@@ -321,14 +321,14 @@ fn bodies_that_are_too_large() {
 #[test]
 fn unsigned_bodies() {
     let message = |path: &str, length: usize| Message::form(path, &"x".repeat(length));
-    let announced = |path: &str| {
+    let exact_len = |path: &str| {
         format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 10737418240\r\n\r\n")
     };
     let waiting = message("/voice", 3).field("Expect", "100-continue").head();
     let cases = [
         Case::new("small", message("/voice", 3).bytes(), Refused(418)),
         Case::new("large", message("/voice", 300_000).bytes(), Refused(418)),
-        Case::new("10 GiB announced", announced("/voice"), Refused(418)),
+        Case::new("10 GiB exact_len", exact_len("/voice"), Refused(418)),
         Case::new("100-continue", waiting, Refused(418)),
         Case::new("public, small", message("/status/x", 3).bytes(), Admitted),
         Case::new("public, too large", message("/status/x", 1001).bytes(), Refused(413)),
@@ -337,7 +337,7 @@ fn unsigned_bodies() {
             message("/status/x", 1001).chunked_bytes(10),
             Refused(413),
         ),
-        Case::new("public, 10 GiB announced", announced("/status/x"), Refused(413)),
+        Case::new("public, 10 GiB exact_len", exact_len("/status/x"), Refused(413)),
     ];
     stage::play("bodies", stage::ROUTES, &cases);
 }

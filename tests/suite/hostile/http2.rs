@@ -352,7 +352,7 @@ fn lengths_and_trailers() {
             ("a length with a sign", length("+3"), Malformed),
             ("a length of 2^64 and 3", length("18446744073709551619"), Malformed),
             ("a list of lengths", length("3, 3"), Malformed),
-            ("10 GiB announced", length("10737418240"), Malformed),
+            ("10 GiB exact_len", length("10737418240"), Malformed),
             ("trailers", call().trailer("x-a", "b"), Admitted),
             (
                 "a signature in a trailer",

@@ -1,0 +1,128 @@
+//! Bounds.
+
+use std::time::Duration;
+
+use super::{DEFAULT_MAX_BODY, Validator};
+use crate::config::{
+    fault::FaultKind,
+    raw::{HumanDuration, Located, RawLimits},
+};
+use crate::limits::Limits;
+use crate::routes::Route;
+
+impl Validator<'_> {
+    pub(super) fn limits(&mut self, routes: &[Route]) -> Limits {
+        let raw = &self.raw.limits;
+        let mut limits = Limits::default();
+        self.numbers(raw, &mut limits);
+        self.bytes(raw, routes, &mut limits);
+        self.periods(raw, &mut limits);
+        for (written, period) in [
+            (&raw.connect_retry, &mut limits.connect_retry),
+            (&raw.upstream_idle_timeout, &mut limits.upstream_idle_timeout),
+            (&raw.drain_delay, &mut limits.drain_delay),
+            (&raw.drain_timeout, &mut limits.drain_timeout),
+            (&raw.tunnel_drain_timeout, &mut limits.tunnel_drain_timeout),
+        ] {
+            *period = written.as_ref().map_or(*period, |at| at.value.0); // zero turns it off
+        }
+        limits
+    }
+
+    fn periods(&mut self, raw: &RawLimits, limits: &mut Limits) {
+        for (written, key, period) in [
+            (&raw.head_timeout, "limits.head_timeout", &mut limits.head_timeout),
+            (&raw.idle_timeout, "limits.idle_timeout", &mut limits.idle_timeout),
+            (&raw.body_timeout, "limits.body_timeout", &mut limits.body_timeout),
+            (&raw.connect_timeout, "limits.connect_timeout", &mut limits.connect_timeout),
+            (&raw.response_timeout, "limits.response_timeout", &mut limits.response_timeout),
+            (
+                &raw.response_idle_timeout,
+                "limits.response_idle_timeout",
+                &mut limits.response_idle_timeout,
+            ),
+            (
+                &raw.tunnel_idle_timeout,
+                "limits.tunnel_idle_timeout",
+                &mut limits.tunnel_idle_timeout,
+            ),
+        ] {
+            *period = self.period(written.as_ref(), key, *period);
+        }
+    }
+
+    fn numbers(&mut self, raw: &RawLimits, limits: &mut Limits) {
+        let all = self.number(
+            raw.max_connections.as_ref(),
+            "limits.max_connections",
+            limits.max_connections,
+        );
+        limits.max_connections = all;
+        limits.max_connections_per_peer = all.div_ceil(4);
+        for (written, key, number) in [
+            (
+                &raw.max_connections_per_peer,
+                "limits.max_connections_per_peer",
+                &mut limits.max_connections_per_peer,
+            ),
+            (&raw.max_in_flight, "limits.max_in_flight", &mut limits.max_in_flight),
+            (&raw.max_headers, "limits.max_headers", &mut limits.max_headers),
+        ] {
+            *number = self.number(written.as_ref(), key, *number);
+        }
+        if let Some(kept) = &raw.upstream_idle_connections {
+            limits.upstream_idle_connections = kept.value;
+        }
+    }
+
+    fn bytes(&mut self, raw: &RawLimits, routes: &[Route], limits: &mut Limits) {
+        limits.max_head_bytes = self.head_bytes(raw.max_head_bytes.as_ref(), limits.max_head_bytes);
+        limits.max_buffered_bytes = self.buffered_bytes(routes, limits.max_buffered_bytes);
+        limits.min_body_rate =
+            raw.min_body_rate.as_ref().map_or(limits.min_body_rate, |at| at.value);
+    }
+
+    /// Less would refuse what browsers and proxies send.
+    fn head_bytes(&mut self, at: Option<&Located<usize>>, default: usize) -> usize {
+        let Some(at) = at else { return default };
+        if at.value < 8192 {
+            self.fault(&at.place, "limits.max_head_bytes", FaultKind::TooSmall("8192"));
+        }
+        at.value
+    }
+
+    /// A body that never fits would never pass.
+    fn buffered_bytes(&mut self, routes: &[Route], default: u64) -> u64 {
+        let raw = self.raw;
+        let of_all = raw.limits.max_body_bytes.as_ref().map_or(DEFAULT_MAX_BODY, |at| at.value);
+        let of_routes = routes.iter().map(|route| route.max_body_bytes).max();
+        let longest = of_routes.unwrap_or(of_all);
+        let Some(at) = &raw.limits.max_buffered_bytes else { return default.max(longest) };
+        if at.value < longest {
+            let kind = FaultKind::TooSmall("the longest body that a route takes");
+            self.fault(&at.place, "limits.max_buffered_bytes", kind);
+        }
+        at.value
+    }
+
+    fn number(&mut self, at: Option<&Located<usize>>, key: &'static str, default: usize) -> usize {
+        let Some(at) = at else { return default };
+        if at.value == 0 {
+            self.fault(&at.place, key, FaultKind::TooSmall("1"));
+        }
+        at.value
+    }
+
+    pub(super) fn period(
+        &mut self,
+        at: Option<&Located<HumanDuration>>,
+        key: &'static str,
+        default: Duration,
+    ) -> Duration {
+        let Some(at) = at else { return default };
+        if at.value.0.is_zero() {
+            self.fault(&at.place, key, FaultKind::TooSmall("1ms"));
+        }
+        at.value.0
+    }
+}
