@@ -43,7 +43,7 @@ impl House {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let worker = {
             let _within = runtime.enter();
-            Worker::alone(config).expect("it needs nothing but a runtime")
+            Worker::without_listeners(config).expect("it needs nothing but a runtime")
         };
         Self { runtime, worker, app }
     }

@@ -24,10 +24,10 @@ impl Worker {
                 accepted = acceptor.accept() => self.on_accept(accepted).await,
             }
         }
-        // Those that queue already are not turned away: their requests may be on the way.
-        let enough = Instant::now().checked_add(Duration::from_secs(1));
+        // Connections in the queue are still served: their requests may be on the way.
+        let deadline = Instant::now().checked_add(Duration::from_secs(1));
         while let Ok(accepted) = timeout(ACCEPT_DRAIN, acceptor.accept()).await
-            && enough > Some(Instant::now())
+            && deadline > Some(Instant::now())
         {
             self.on_accept(accepted).await;
         }
@@ -36,10 +36,10 @@ impl Worker {
     async fn on_accept(self: &Arc<Self>, accepted: io::Result<(Socket, Option<IpAddr>)>) {
         match accepted {
             Ok((socket, peer)) => match self.acquire_permit(peer).await {
-                Ok(place) => {
-                    tokio::spawn(connection::serve(Arc::clone(self), socket, peer, place));
+                Ok(permit) => {
+                    tokio::spawn(connection::serve(Arc::clone(self), socket, peer, permit));
                 }
-                Err(full) => self.reject(socket, full),
+                Err(limit) => self.reject(socket, limit),
             },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept");
@@ -49,32 +49,29 @@ impl Worker {
         }
     }
 
-    /// Those that came just before may have nothing to say: they idle, and can leave, only once
-    /// they have had a turn.
+    /// Connections that were accepted in this turn have not been polled, so none of them is idle
+    /// yet. Yields once and retries.
     async fn acquire_permit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
-        match self.place(peer) {
+        match self.try_acquire_permit(peer) {
             Err(LimitReached::All) => {
                 yield_now().await;
-                self.place(peer)
+                self.try_acquire_permit(peer)
             }
-            place => place,
+            acquired => acquired,
         }
     }
 
-    fn place(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
+    fn try_acquire_permit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
         self.shared.connection_limit.try_acquire(peer, &self.shared.snapshot.load().limits)
     }
 
-    /// Says so and closes. It may hold a descriptor for a moment, so that what it says arrives.
-    fn reject(&self, socket: Socket, full: LimitReached) {
+    /// Answers 503 and closes. The socket stays open for a moment, so that the response arrives.
+    fn reject(&self, socket: Socket, limit: LimitReached) {
         let refused = &self.shared.observer.metrics.refused_connections;
-        refused.with_label_values(&[full.label()]).inc();
-        let until = Instant::now().checked_add(connection::LINGER);
-        if let Some(until) = until {
-            tokio::spawn(timeout_at(
-                until,
-                connection::lingering_close(socket, response::OVERLOADED_RESPONSE),
-            ));
+        refused.with_label_values(&[limit.label()]).inc();
+        if let Some(until) = Instant::now().checked_add(connection::LINGER) {
+            let close = connection::lingering_close(socket, response::OVERLOADED);
+            tokio::spawn(timeout_at(until, close));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One connection from outside, from its first byte to its last.
+//! One connection of a client, from its first byte to its last.
 //!
-//! It idles, then it speaks HTTP, then it idles again, until one side ends it or it becomes a
-//! tunnel. While it idles it holds a socket and a timer, and nothing of HTTP.
+//! It idles, then it carries HTTP, then it idles again, until one side ends it or it becomes a
+//! tunnel. While it idles it holds a socket and a timer, and no HTTP buffers.
 
 use std::{future::poll_fn, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -12,47 +12,43 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{http1, http2, worker::Worker};
+use super::{
+    http1::{self, Disposition},
+    http2,
+    worker::Worker,
+};
 use crate::limits::ConnectionPermit;
 use crate::net::{Protocol, Socket, Stream, accept_tls};
 use crate::upstream::Tunnel;
 
-/// How long a side that has ended is listened to, and one that idles when the gate stops.
+/// Time for a peer to read a last response, and for an idle connection to be used once more when
+/// the process shuts down.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
-/// How much of what follows a last answer is read and thrown away: the rest of a body that is some
-/// times as long as one may be, so that its sender reads the answer.
+/// Most bytes that are read and discarded after a last response: a body that was not wanted, so that
+/// its sender reads the response.
 const MAX_DISCARD: usize = 1024 * 1024;
-/// How much is read at once of what ends an idle time.
+/// Bytes to read at once when an idle connection becomes active.
 const FIRST_READ: usize = 1024;
+/// The preface of HTTP/2 (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How a stretch of HTTP ended.
-pub(super) enum Disposition<S> {
-    /// All is said and nothing has come since.
-    Idle(S),
-    /// The app has accepted a WebSocket; the client may have said something already.
-    Tunnel(S, Bytes, Tunnel),
-    /// One side is done.
-    Over(S),
-    /// There is nobody to say anything to.
-    Gone,
-}
-
-/// Serves it to its end.
+/// Serves a connection to its end.
 pub(super) async fn serve(
     worker: Arc<Worker>,
     socket: Socket,
     peer: Option<IpAddr>,
-    place: ConnectionPermit,
+    permit: ConnectionPermit,
 ) {
     let tls = worker.shared.snapshot.load().tls.clone();
     match tls {
-        None => serve_connection(&worker, socket, peer).await,
+        None => serve_cleartext(&worker, socket, peer).await,
+        // Boxed: keeps the future of cleartext connections small.
         Some(tls) => Box::pin(serve_tls(&worker, &tls, socket, peer)).await,
     }
-    drop(place);
+    drop(permit);
 }
 
-/// Waits for the client, shakes hands, and speaks what was agreed.
+/// Waits for the client, accepts TLS, and serves the protocol that ALPN chose.
 async fn serve_tls(
     worker: &Arc<Worker>,
     tls: &Arc<ServerConfig>,
@@ -60,70 +56,98 @@ async fn serve_tls(
     peer: Option<IpAddr>,
 ) {
     let shared = &worker.shared;
-    let patience = shared.snapshot.load().limits.head_timeout;
-    // A client that says nothing costs no handshake, and makes room where it is needed.
-    let spoken = tokio::select! {
+    let head_timeout = shared.snapshot.load().limits.head_timeout;
+    // A silent client costs no handshake, and can be evicted.
+    let is_readable = tokio::select! {
         biased;
         ready = socket.readable() => ready.is_ok(),
         () = shared.connection_limit.evicted() => false,
         () = shared.shutdown.signaled_for(LINGER) => false,
-        () = sleep(patience) => false,
+        () = sleep(head_timeout) => false,
     };
-    if !spoken {
+    if !is_readable {
         return;
     }
-    match accept_tls(tls, socket, patience).await {
-        Ok((stream, Protocol::Http1)) => serve_connection(worker, stream, peer).await,
+    match accept_tls(tls, socket, head_timeout).await {
+        Ok((stream, Protocol::Http1)) => serve_http1(worker, stream, Bytes::new(), peer).await,
         Ok((stream, Protocol::Http2)) => http2::serve(worker, stream, Bytes::new(), peer).await,
-        Err(error) => tracing::debug!(?peer, %error, "no TLS"),
+        Err(error) => tracing::debug!(?peer, %error, "TLS handshake failed"),
     }
 }
 
-/// Idles and speaks in turn.
-pub(super) async fn serve_connection<S: Stream>(
+/// Serves HTTP/1.1, or HTTP/2 where `http2_cleartext` allows it and the connection begins with its
+/// preface. Later it does not: after a first HTTP/1.1 request a preface is a malformed request.
+pub(super) async fn serve_cleartext<S: Stream>(
     worker: &Arc<Worker>,
     mut stream: S,
     peer: Option<IpAddr>,
 ) {
-    let mut patience = worker.shared.snapshot.load().limits.head_timeout; // who connects has something to say
-    while let Some(first) = park(worker, &mut stream, patience).await {
-        patience = worker.shared.snapshot.load().limits.idle_timeout;
-        let is_http2 = first.starts_with(b"PRI ") && worker.shared.snapshot.load().http2_cleartext;
-        let left = if is_http2 {
-            Box::pin(http2::serve(worker, stream, first, peer)).await;
-            return;
-        } else {
-            Box::pin(http1::serve(worker, stream, first, peer)).await
-        };
-        stream = match left {
-            Disposition::Idle(stream) => stream,
-            Disposition::Tunnel(stream, heard, tunnel) => {
-                return Box::pin(run_tunnel(worker, stream, heard, tunnel)).await;
+    let head_timeout = worker.shared.snapshot.load().limits.head_timeout;
+    let Some(mut first) = park(worker, &mut stream, head_timeout).await else {
+        let _elapsed = timeout(LINGER, stream.shutdown()).await;
+        return;
+    };
+    if worker.shared.snapshot.load().http2_cleartext {
+        while first.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&first) {
+            match park(worker, &mut stream, head_timeout).await {
+                Some(more) => first = [first, more].concat().into(),
+                None => return,
             }
-            Disposition::Over(stream) => {
-                let _too_late = timeout(LINGER, Box::pin(lingering_close(stream, b""))).await;
-                return;
-            }
-            Disposition::Gone => return,
-        };
+        }
+        if first.starts_with(HTTP2_PREFACE) {
+            return Box::pin(http2::serve(worker, stream, first, peer)).await;
+        }
     }
-    let _too_late = timeout(LINGER, stream.shutdown()).await; // TLS says goodbye
+    serve_http1(worker, stream, first, peer).await;
 }
 
-/// Waits for the first bytes of a request; none when the client ends, idles for too long, has to
-/// make room, or the gate stops.
-async fn park<S: Stream>(worker: &Worker, stream: &mut S, patience: Duration) -> Option<Bytes> {
+/// Serves HTTP/1.1 and idles, in turn. `first` are bytes of a request that were read already.
+async fn serve_http1<S: Stream>(
+    worker: &Arc<Worker>,
+    mut stream: S,
+    mut first: Bytes,
+    peer: Option<IpAddr>,
+) {
+    let mut idle_timeout = worker.shared.snapshot.load().limits.head_timeout; // before a first request
+    loop {
+        if first.is_empty() {
+            match park(worker, &mut stream, idle_timeout).await {
+                Some(bytes) => first = bytes,
+                None => break,
+            }
+        }
+        idle_timeout = worker.shared.snapshot.load().limits.idle_timeout;
+        // Boxed: keeps the future of an idle connection small.
+        let served = Box::pin(http1::serve(worker, stream, std::mem::take(&mut first), peer));
+        stream = match served.await {
+            Disposition::Idle(stream) => stream,
+            Disposition::Upgraded(stream, prefix, tunnel) => {
+                return Box::pin(run_tunnel(worker, stream, prefix, tunnel)).await;
+            }
+            Disposition::Close(stream) => {
+                let _elapsed = timeout(LINGER, Box::pin(lingering_close(stream, b""))).await;
+                return;
+            }
+            Disposition::Aborted => return,
+        };
+    }
+    let _elapsed = timeout(LINGER, stream.shutdown()).await; // sends TLS's close_notify
+}
+
+/// Waits for the first bytes of a request. Returns `None` when the client closes, idles for too long
+/// or is evicted, or the process shuts down.
+async fn park<S: Stream>(worker: &Worker, stream: &mut S, idle_timeout: Duration) -> Option<Bytes> {
     let shared = &worker.shared;
     tokio::select! {
         biased;
         read = first_bytes(stream) => read.ok().filter(|bytes| !bytes.is_empty()),
         () = shared.connection_limit.evicted() => None,
         () = shared.shutdown.signaled_for(LINGER) => None,
-        () = sleep(patience) => None,
+        () = sleep(idle_timeout) => None,
     }
 }
 
-/// The buffer is on the stack only while there is something to read.
+/// Reads into a buffer that is on the stack only while there is something to read.
 async fn first_bytes<S: Stream>(stream: &mut S) -> io::Result<Bytes> {
     poll_fn(|cx| {
         let mut space = [0; FIRST_READ];
@@ -134,31 +158,31 @@ async fn first_bytes<S: Stream>(stream: &mut S) -> io::Result<Bytes> {
     .await
 }
 
-/// Runs it to its end, or for a while longer once the gate is told to stop.
-async fn run_tunnel<S: Stream>(worker: &Worker, stream: S, heard: Bytes, tunnel: Tunnel) {
+/// Runs a tunnel to its end, or for `tunnel_drain_timeout` once the process shuts down.
+async fn run_tunnel<S: Stream>(worker: &Worker, stream: S, prefix: Bytes, tunnel: Tunnel) {
     let shared = &worker.shared;
-    let patience = shared.snapshot.load().limits.tunnel_drain_timeout;
+    let drain_timeout = shared.snapshot.load().limits.tunnel_drain_timeout;
     shared.observer.metrics.gauges.tunnels.inc();
     tokio::select! {
-        () = tunnel.run(stream, heard) => {}
-        () = shared.shutdown.signaled_for(patience) => {}
+        () = tunnel.run(stream, prefix) => {}
+        () = shared.shutdown.signaled_for(drain_timeout) => {}
     }
     shared.observer.metrics.gauges.tunnels.dec();
 }
 
-/// Says a last thing, ends this side, and listens for a moment: a socket that is closed with
-/// unread bytes takes back what was said last (RFC 9112 §9.6).
+/// Sends `text`, ends this side, and reads for a moment what the client still sends: closing a
+/// socket with unread bytes resets the connection and with it what was sent last (RFC 9112 §9.6).
 pub(super) async fn lingering_close<S: Stream>(mut stream: S, text: &[u8]) {
-    let said = async {
+    let sent = async {
         stream.write_all(text).await?;
         stream.shutdown().await
     };
-    if said.await.is_err() {
+    if sent.await.is_err() {
         return;
     }
-    let mut ignored = vec![0; FIRST_READ];
+    let mut discarded = vec![0; FIRST_READ];
     let mut left = MAX_DISCARD;
-    while let Ok(length @ 1..) = stream.read(&mut ignored).await
+    while let Ok(length @ 1..) = stream.read(&mut discarded).await
         && let Some(less) = left.checked_sub(length)
     {
         left = less;

@@ -2,28 +2,29 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{activity::ActivityTracker, worker::Worker};
+use super::worker::Worker;
 use crate::http1::RequestHead;
+use crate::limits::Reservation;
 use crate::telemetry::{Outcome, Verdict};
 
-/// An exchange in flight. Dropping it counts and logs its outcome.
+/// An exchange in flight. It is counted and logged once: by [`Self::finish`], or when it is dropped
+/// because the client left or the response broke off.
 pub(super) struct Exchange {
     worker: Arc<Worker>,
-    activity: Option<Arc<ActivityTracker>>,
+    /// Memory of a large head.
+    _head_memory: Option<Reservation>,
     pub(super) outcome: Outcome,
 }
 
 impl Exchange {
     pub(super) fn begin(
         worker: &Arc<Worker>,
-        activity: Option<&Arc<ActivityTracker>>,
         peer: Option<Arc<str>>,
         head: &Arc<RequestHead>,
+        head_memory: Option<Reservation>,
     ) -> Self {
         let observer = &worker.shared.observer;
         observer.metrics.gauges.in_flight.inc();
-        let began = Instant::now();
-        activity.inspect(|activity| activity.begin());
         let outcome = Outcome {
             number: observer.next_number(),
             peer,
@@ -33,17 +34,17 @@ impl Exchange {
             status: 0,
             received: 0,
             sent: 0,
-            began,
+            began: Instant::now(),
             upstream: None,
             #[cfg(feature = "otlp")]
             parent: crate::telemetry::parent(&head.fields),
         };
-        Self { worker: Arc::clone(worker), activity: activity.cloned(), outcome }
+        Self { worker: Arc::clone(worker), _head_memory: head_memory, outcome }
     }
 
-    /// Records that a part of the response was sent.
-    pub(super) fn moved(&self) {
-        self.activity.as_ref().inspect(|activity| activity.moved());
+    /// Counts and logs the outcome.
+    pub(super) fn finish(self) {
+        drop(self);
     }
 }
 
@@ -52,6 +53,5 @@ impl Drop for Exchange {
         let observer = &self.worker.shared.observer;
         observer.metrics.gauges.in_flight.dec();
         observer.record(&self.outcome);
-        self.activity.as_ref().inspect(|activity| activity.end());
     }
 }

@@ -1,337 +1,384 @@
-//! A stretch of HTTP/1.1 (RFC 9112): heads are read and answers written here, one after another.
+//! HTTP/1.1 with a client (RFC 9112): heads are read and responses written one after another.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     io,
     net::IpAddr,
-    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::{io::AsyncReadExt, task::yield_now};
+use tokio::task::yield_now;
 
 use super::{
-    connection::Disposition,
-    handler::RequestHandler,
-    response::{Ending, Response, unreadable},
+    Snapshot,
+    handler::{FREE_HEAD, RequestHandler},
+    response::{Response, invalid_head},
     worker::Worker,
 };
 use crate::gate::RequestBody;
-use crate::http1::{BodyDecoder, Framing, HeadError, HeadScanner, RequestHead, skip_empty_lines};
-use crate::limits::Limits;
-use crate::net::{CoarseTimer, Elapsed, IoPair, Stream};
+use crate::http1::{
+    BodyDecoder, BodyEncoder, FramedHead, Framing, HeadError, RequestHead, skip_empty_lines,
+};
+use crate::limits::{Limits, Reservation};
+use crate::net::{BufferedStream, Elapsed, IoPair, READ_SIZE, ReadError, Stream, Transport};
 use crate::upstream::Tunnel;
 
-/// A connection that has been silent for so long is put aside with less than HTTP needs.
+/// After this much silence the HTTP/1 buffers are dropped and the bare socket is parked.
 const PARK_AFTER: Duration = Duration::from_secs(1);
-/// How much is read at once: of a head, and of a body that is known to be longer.
-const READ_SIZE: usize = 4 * 1024;
-const MAX_READ: usize = 64 * 1024;
-/// IoPair of an answer up to this size are gathered: copying is cheaper than a second piece.
+/// Data up to this size is copied behind its chunk header: cheaper than a second slice in the
+/// system call.
 const INLINE_BODY_MAX: usize = 4 * 1024;
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A client that speaks HTTP/1.1.
+/// How serving HTTP/1.1 ended.
+pub(super) enum Disposition<S> {
+    /// Every request is answered, and no other has begun.
+    Idle(S),
+    /// The app has accepted a WebSocket; bytes that the client has sent already.
+    Upgraded(S, Bytes, Tunnel),
+    /// The connection is to be closed after what was sent.
+    Close(S),
+    /// The connection failed or timed out: dropped without a response.
+    Aborted,
+}
+
+/// The HTTP/1.1 state of a client's connection.
 struct Connection<'w, S> {
     worker: &'w Worker,
-    limits: Limits,
-    stream: S,
-    /// What has arrived and is not yet taken.
-    heard: BytesMut,
-    scan: HeadScanner,
-    /// What is to be said next, for as long as it is gathered.
-    text: Vec<u8>,
-    /// What is to come of the body of the request under way.
-    rest: BodyDecoder,
-    /// What its sender waits for before it sends that body, and whether it is still to be flushed.
-    invitation: &'static [u8],
-    unflushed: bool,
-    patience: CoarseTimer,
+    /// The configuration of the request in hand.
+    snapshot: Arc<Snapshot>,
+    transport: Transport<S>,
+    /// The body of the request in hand.
+    body: BodyDecoder,
+    interim: Interim,
+    write_buf: Vec<u8>,
 }
 
-/// What comes of waiting for a head.
+/// The state of `100 Continue`, which is sent only when the body is wanted.
+#[derive(Clone, Copy)]
+enum Interim {
+    /// This much of it is to be written before the body is read.
+    Pending(&'static [u8]),
+    /// It is written; TLS may still hold it.
+    Flushing,
+    /// Nothing is to be sent.
+    Done,
+}
+
+/// The result of waiting for a head.
 enum ReadHead {
     Head(RequestHead),
-    /// Not a byte of one.
-    Nothing,
-    /// No head, and why.
-    HeadError(HeadError),
-    /// The client has ended its side.
-    End,
-    /// It has taken too long.
-    Elapsed,
+    /// No byte of a request has arrived.
+    Idle,
+    Invalid(HeadError),
+    Eof,
+    Timeout,
 }
 
-/// What comes of an answer.
+/// What follows a response.
 enum AfterResponse {
-    /// All of it: another request may follow.
-    All,
-    /// All of it, and it was the last one.
-    Last,
-    /// All of it, and a tunnel begins.
-    Tunnel(Tunnel),
-    /// Not all of it: the client or the app is gone.
-    Part,
+    KeepAlive,
+    Close,
+    Upgrade(Tunnel),
+    /// The response was not sent whole: the client or the app is gone.
+    Abort,
 }
 
-/// Answers requests until nothing more is to be said.
+/// Answers requests until the connection idles, is upgraded or ends.
 pub(super) async fn serve<S: Stream>(
     worker: &Arc<Worker>,
     stream: S,
     first: Bytes,
     peer: Option<IpAddr>,
 ) -> Disposition<S> {
-    let mut client = Connection::new(worker, stream, &first);
-    let exchange = RequestHandler::new(Arc::clone(worker), peer, None);
+    let handler = RequestHandler::new(Arc::clone(worker), peer);
+    let mut connection = Connection::new(worker, stream, &first);
     loop {
-        let head = match client.head().await {
+        let head = match connection.read_head().await {
             ReadHead::Head(head) => Arc::new(head),
-            ReadHead::Nothing => return Disposition::Idle(client.stream),
-            ReadHead::HeadError(why) => return client.refuse(why, peer).await,
-            ReadHead::End => return Disposition::Over(client.stream),
-            ReadHead::Elapsed => return Disposition::Gone,
+            ReadHead::Idle => return Disposition::Idle(connection.transport.into_parts().0),
+            ReadHead::Invalid(error) => return connection.reject(error, peer).await,
+            ReadHead::Eof => return Disposition::Close(connection.transport.into_parts().0),
+            ReadHead::Timeout => return Disposition::Aborted,
         };
-        let reply = match head.framing() {
-            Ok(framing) => exchange.answer(Arc::clone(&head), client.body(&head, framing)).await,
-            Err(what) => exchange.malformed(&head, what),
-        };
-        match client.say(&head, reply).await {
-            AfterResponse::All => {
-                skip_empty_lines(&mut client.heard); // as old clients send behind a body
+        let response = connection.respond(&handler, &head).await;
+        match connection.write_response(&head, response).await {
+            AfterResponse::KeepAlive => {}
+            AfterResponse::Close => return Disposition::Close(connection.transport.into_parts().0),
+            AfterResponse::Upgrade(tunnel) => {
+                let (stream, prefix) = connection.transport.into_parts();
+                return Disposition::Upgraded(stream, prefix, tunnel);
             }
-            AfterResponse::Last => return Disposition::Over(client.stream),
-            AfterResponse::Tunnel(tunnel) => {
-                return Disposition::Tunnel(client.stream, client.heard.freeze(), tunnel);
-            }
-            AfterResponse::Part => return Disposition::Gone,
+            AfterResponse::Abort => return Disposition::Aborted,
         }
-        if !client.heard.is_empty() {
-            yield_now().await; // one answer in each turn of the thread's connections
+        let read_buf = &mut connection.transport.io.read_buf;
+        skip_empty_lines(read_buf); // as old clients send after a body (RFC 9112 §2.2)
+        if !read_buf.is_empty() {
+            yield_now().await; // one response for each turn of the thread's connections
         }
     }
 }
 
 impl<'w, S: Stream> Connection<'w, S> {
     fn new(worker: &'w Worker, stream: S, first: &[u8]) -> Self {
-        let limits = worker.shared.snapshot.load().limits.clone();
-        let patience = CoarseTimer::new(limits.head_timeout.min(limits.response_idle_timeout));
-        let mut heard = BytesMut::with_capacity(READ_SIZE.max(first.len()));
-        heard.extend_from_slice(first);
         Self {
             worker,
-            limits,
-            stream,
-            heard,
-            scan: HeadScanner::default(),
-            text: Vec::new(),
-            rest: BodyDecoder::Length(0),
-            invitation: b"",
-            unflushed: false,
-            patience,
+            snapshot: worker.shared.snapshot.load_full(),
+            transport: Transport::new(stream, first),
+            body: BodyDecoder::Length(0),
+            interim: Interim::Done,
+            write_buf: Vec::new(),
         }
     }
 
-    /// Waits for the next head.
-    async fn head(&mut self) -> ReadHead {
-        let Self { worker, limits, stream, heard, scan, patience, .. } = self;
-        if heard.is_empty() {
-            let shutdown = &worker.shared.shutdown;
-            if worker.shared.connection_limit.is_near_limit(limits) {
-                return ReadHead::Nothing;
+    /// Waits for the next head. The configuration is the one of its first byte.
+    async fn read_head(&mut self) -> ReadHead {
+        if self.transport.io.read_buf.is_empty() {
+            let shared = &self.worker.shared;
+            // An idle connection is parked where it can be evicted, once places are scarce.
+            if shared.connection_limit.is_near_limit(&self.snapshot.limits) {
+                return ReadHead::Idle;
             }
-            let enough = |waited| waited >= PARK_AFTER || shutdown.is_shutting_down();
-            match patience.timeout(enough, |cx| read(stream, heard, READ_SIZE, cx)).await {
+            let is_cancelled = || shared.shutdown.is_shutting_down();
+            match self.transport.read_unless(PARK_AFTER, is_cancelled).await {
                 Ok(Ok(1..)) => {}
-                Ok(_) => return ReadHead::End,
-                Err(Elapsed) => return ReadHead::Nothing,
+                Ok(_) => return ReadHead::Eof,
+                Err(Elapsed) => return ReadHead::Idle,
             }
         }
-        let Limits { max_head_bytes, max_headers, head_timeout, .. } = *limits;
-        let head = patience.timeout(
-            |waited| waited >= head_timeout,
-            |cx| loop {
-                match RequestHead::parse(heard, scan, max_head_bytes, max_headers) {
-                    Ok(Some(head)) => return Poll::Ready(ReadHead::Head(head)),
-                    Ok(None) => {}
-                    Err(why) => return Poll::Ready(ReadHead::HeadError(why)),
-                }
-                if !matches!(ready!(read(stream, heard, READ_SIZE, cx)), Ok(1..)) {
-                    return Poll::Ready(ReadHead::End);
-                }
-            },
-        );
-        head.await.unwrap_or(ReadHead::Elapsed)
+        self.snapshot = self.worker.shared.snapshot.load_full();
+        let limits = &self.snapshot.limits;
+        let mut memory = HeadMemory::new(self.worker, limits);
+        let head = self.transport.timeout(limits.head_timeout, |io, cx| {
+            io.poll_head(
+                |buf, scanner| {
+                    let (bytes, fields) = (limits.max_head_bytes, limits.max_headers);
+                    let head = RequestHead::parse(buf, scanner, bytes, fields)?;
+                    if head.is_none() {
+                        memory.cover(buf.len())?;
+                    }
+                    Ok(head)
+                },
+                cx,
+            )
+        });
+        match head.await {
+            Ok(Ok(head)) => ReadHead::Head(head),
+            Ok(Err(ReadError::Head(error))) => ReadHead::Invalid(error),
+            Ok(Err(ReadError::Closed)) => ReadHead::Eof,
+            Err(Elapsed) => ReadHead::Timeout,
+        }
     }
 
-    /// The body behind this head.
-    fn body(&mut self, head: &RequestHead, framing: Framing) -> Incoming<'_, 'w, S> {
-        self.rest = framing.into();
-        let invites = head.expects_continue();
-        self.invitation = if invites { b"HTTP/1.1 100 Continue\r\n\r\n" } else { b"" };
-        Incoming(self)
+    async fn respond(&mut self, handler: &RequestHandler, head: &Arc<RequestHead>) -> Response {
+        let framed = match FramedHead::new(Arc::clone(head)) {
+            Ok(framed) => framed,
+            Err(what) => {
+                self.body = BodyDecoder::Length(0);
+                return handler.malformed(head, what);
+            }
+        };
+        let snapshot = Arc::clone(&self.snapshot);
+        let body = self.begin_body(head, framed.framing());
+        handler.respond(&framed, body, &snapshot).await
     }
 
-    /// Answers what cannot be read as HTTP.
-    async fn refuse(mut self, why: HeadError, peer: Option<IpAddr>) -> Disposition<S> {
-        tracing::debug!(?peer, ?why, "unreadable");
+    /// Prepares for the body after this head.
+    fn begin_body(&mut self, head: &RequestHead, framing: Framing) -> Http1Body<'_, S> {
+        self.body = framing.into();
+        let expects = head.expects_continue() && !self.body.is_complete();
+        self.interim = if expects { Interim::Pending(CONTINUE) } else { Interim::Done };
+        let Self { transport, body, interim, .. } = self;
+        Http1Body { io: &mut transport.io, decoder: body, interim }
+    }
+
+    /// Answers bytes that are not a head.
+    async fn reject(mut self, error: HeadError, peer: Option<IpAddr>) -> Disposition<S> {
+        tracing::debug!(?peer, ?error, "unreadable head");
         self.worker.shared.observer.unreadable();
-        match self.write(&unreadable(why), b"").await {
-            Ok(()) => Disposition::Over(self.stream),
-            Err(_) => Disposition::Gone,
+        let idle_timeout = self.snapshot.limits.response_idle_timeout;
+        let text = invalid_head(error);
+        match self.transport.write_all(IoPair([&text, b""]), idle_timeout).await {
+            Ok(()) => Disposition::Close(self.transport.into_parts().0),
+            Err(_) => Disposition::Aborted,
         }
     }
 
-    /// Answers a request.
-    async fn say(&mut self, head: &RequestHead, mut reply: Response) -> AfterResponse {
-        // What is here of a body that nobody wants need not end the connection.
-        while let Ok(Some(_unwanted)) = self.rest.take(&mut self.heard) {}
-        let tunnel = reply.tunnel();
-        let stays = self.rest.is_over()
-            && head.keeps_alive()
-            && !self.worker.shared.shutdown.is_shutting_down();
-        let mut text = std::mem::take(&mut self.text);
-        let ending = reply.write_head(head, stays, &mut text);
-        let said = self.relay(&mut text, reply, ending).await;
-        self.text = text;
-        match (said, tunnel) {
-            (Err(_), _) => AfterResponse::Part,
-            (Ok(()), Some(tunnel)) => AfterResponse::Tunnel(tunnel),
-            (Ok(()), None) if ending.is_last() => AfterResponse::Last,
-            (Ok(()), None) => AfterResponse::All,
+    async fn write_response(
+        &mut self,
+        head: &RequestHead,
+        mut response: Response,
+    ) -> AfterResponse {
+        // An unread body that has arrived already need not end the connection.
+        while let Ok(Some(_unwanted)) = self.body.decode(&mut self.transport.io.read_buf) {}
+        let is_shutting_down = self.worker.shared.shutdown.is_shutting_down();
+        let keep_alive = self.body.is_complete() && head.keeps_alive() && !is_shutting_down;
+        let tunnel = response.take_tunnel();
+        let mut write_buf = std::mem::take(&mut self.write_buf);
+        let (encoder, keep_alive) = response.write_head(head, keep_alive, &mut write_buf);
+        let sent = self.relay(&mut write_buf, response, encoder).await;
+        self.write_buf = write_buf;
+        match (sent, tunnel) {
+            (Err(_), _) => AfterResponse::Abort,
+            (Ok(()), Some(tunnel)) => AfterResponse::Upgrade(tunnel),
+            (Ok(()), None) if keep_alive => AfterResponse::KeepAlive,
+            (Ok(()), None) => AfterResponse::Close,
         }
     }
 
-    /// Sends `text` and the answer's body, each piece as the app sends it. The exchange is told of
-    /// before its end is sent: whoever has an answer, unless it is a long one, finds it counted, and
-    /// its line before that of what is asked next.
+    /// Sends `write_buf` and the body, data by data as the app sends it.
     async fn relay(
         &mut self,
-        text: &mut Vec<u8>,
-        mut reply: Response,
-        ending: Ending,
+        write_buf: &mut Vec<u8>,
+        mut response: Response,
+        mut encoder: BodyEncoder,
     ) -> io::Result<()> {
-        while ending.has_body() {
-            let waits = !text.is_empty();
-            let data = poll_fn(|cx| match reply.poll_data(cx) {
-                Poll::Pending if waits => Poll::Ready(None),
-                data => data.map(Some),
-            });
-            match data.await {
-                None => self.flush(text, b"").await?,
+        while encoder.has_body() {
+            let data = match next_data(&mut response, !write_buf.is_empty()).await {
+                None => {
+                    self.flush(write_buf, b"").await?;
+                    continue;
+                }
                 Some(None) => break,
-                Some(Some(Err(error))) => {
-                    self.flush(text, b"").await?;
+                Some(Some(data)) => data,
+            };
+            let framed = data.and_then(|data| {
+                let begun = encoder.begin_data(data.len(), write_buf);
+                begun.map_err(|mismatch| response.fail_length(mismatch)).map(|()| data)
+            });
+            let data = match framed {
+                Ok(data) => data,
+                Err(error) => {
+                    self.flush(write_buf, b"").await?;
                     return Err(error);
                 }
-                Some(Some(Ok(data))) => {
-                    ending.begin_piece(data.len(), text);
-                    if data.len() <= INLINE_BODY_MAX {
-                        text.extend_from_slice(&data);
-                    } else {
-                        self.flush(text, &data).await?;
-                    }
-                    ending.end_piece(data.len(), text);
-                }
+            };
+            if data.len() <= INLINE_BODY_MAX {
+                write_buf.extend_from_slice(&data);
+            } else {
+                self.flush(write_buf, &data).await?;
             }
-            if text.len() > INLINE_BODY_MAX {
-                self.flush(text, b"").await?;
+            encoder.end_data(data.len(), write_buf);
+            if write_buf.len() > INLINE_BODY_MAX {
+                self.flush(write_buf, b"").await?;
             }
         }
-        drop(reply);
-        ending.end(text);
-        self.flush(text, b"").await
+        let finished = encoder.finish(write_buf);
+        let finished = finished.map_err(|mismatch| response.fail_length(mismatch));
+        response.finish();
+        self.flush(write_buf, b"").await?;
+        finished
     }
 
-    async fn flush(&mut self, text: &mut Vec<u8>, more: &[u8]) -> io::Result<()> {
-        self.write(text, more).await?;
-        text.clear();
+    async fn flush(&mut self, write_buf: &mut Vec<u8>, data: &[u8]) -> io::Result<()> {
+        let idle_timeout = self.snapshot.limits.response_idle_timeout;
+        self.transport.write_all(IoPair([write_buf, data]), idle_timeout).await?;
+        write_buf.clear();
         Ok(())
     }
+}
 
-    /// Writes both, unless the client takes nothing for too long at any time.
-    async fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<()> {
-        let Self { stream, patience, limits, .. } = self;
-        let mut pieces = IoPair([first, second]);
-        let enough = |waited| waited >= limits.response_idle_timeout;
-        let late = |Elapsed| Err(io::ErrorKind::TimedOut.into());
-        while !pieces.is_empty() {
-            let written = patience.timeout(enough, |cx| pieces.poll_write(stream, cx)).await;
-            if written.unwrap_or_else(late)? == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-        }
-        let flushed = patience.timeout(enough, |cx| Pin::new(&mut *stream).poll_flush(cx)).await;
-        flushed.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into()))
+/// Returns the next data of the response; `None` if it is not there yet and there are bytes to be
+/// flushed meanwhile.
+async fn next_data(
+    response: &mut Response,
+    has_unflushed: bool,
+) -> Option<Option<io::Result<Bytes>>> {
+    poll_fn(|cx| match response.poll_data(cx) {
+        Poll::Pending if has_unflushed => Poll::Ready(None),
+        data => data.map(Some),
+    })
+    .await
+}
+
+/// The memory of a head that is being received, counted as buffered once it is large.
+struct HeadMemory<'w> {
+    worker: &'w Worker,
+    limits: &'w Limits,
+    /// One for each read beyond [`FREE_HEAD`].
+    reservations: Vec<Reservation>,
+    covered: usize,
+}
+
+impl<'w> HeadMemory<'w> {
+    const fn new(worker: &'w Worker, limits: &'w Limits) -> Self {
+        Self { worker, limits, reservations: Vec::new(), covered: FREE_HEAD }
+    }
+
+    fn cover(&mut self, bytes: usize) -> Result<(), HeadError> {
+        let Some(more @ 1..) = bytes.checked_sub(self.covered) else { return Ok(()) };
+        self.covered = bytes;
+        let reservation = self.worker.reserve(more, self.limits).ok_or(HeadError::Overloaded)?;
+        self.reservations.push(reservation);
+        Ok(())
     }
 }
 
-/// Reads about so much; how much it was.
-fn read<S: Stream>(
-    stream: &mut S,
-    heard: &mut BytesMut,
-    wanted: usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    if heard.capacity().saturating_sub(heard.len()) < wanted / 4 {
-        heard.reserve(wanted);
-    }
-    pin!(stream.read_buf(heard)).poll(cx)
+/// The body of the request in hand, read as the gate asks for it.
+struct Http1Body<'c, S> {
+    io: &'c mut BufferedStream<S>,
+    decoder: &'c mut BodyDecoder,
+    interim: &'c mut Interim,
 }
 
-/// The body of the request under way, read as it is asked for.
-struct Incoming<'c, 'w, S>(&'c mut Connection<'w, S>);
-
-impl<S: Stream> RequestBody for Incoming<'_, '_, S> {
+impl<S: Stream> RequestBody for Http1Body<'_, S> {
     fn poll_data(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let client = &mut *self.0;
         loop {
-            if let Some(data) = client.rest.take(&mut client.heard).map_err(io::Error::other)? {
+            let data = self.decoder.decode(&mut self.io.read_buf).map_err(io::Error::other)?;
+            if let Some(data) = data {
                 let count = data.len();
                 if whole.is_empty() {
-                    *whole = data; // the usual body is here with its head, and not copied
+                    *whole = data; // not copied: the usual body arrives with its head
                 } else {
                     whole.extend_from_slice(&data);
                 }
                 return Poll::Ready(Ok(count));
             }
-            if client.rest.is_over() {
+            if self.decoder.is_complete() {
                 return Poll::Ready(Ok(0));
             }
-            ready!(client.invite(cx))?;
-            if let Some(mut room) = client.rest.room(whole, MAX_READ) {
-                let count = ready!(pin!(client.stream.read_buf(&mut room)).poll(cx))?;
-                client.rest.pass(count);
-                return Poll::Ready(nonzero_or_eof(count));
+            ready!(self.interim.poll_send(self.io, cx))?;
+            if let Some(read) = self.io.poll_read_into(self.decoder, whole, cx) {
+                return Poll::Ready(nonzero_or_eof(ready!(read)?));
             }
-            nonzero_or_eof(ready!(read(&mut client.stream, &mut client.heard, READ_SIZE, cx))?)?;
+            nonzero_or_eof(ready!(self.io.poll_read(READ_SIZE, cx))?)?;
         }
     }
 
     fn exact_len(&self) -> Option<u64> {
-        self.0.rest.length()
+        self.decoder.remaining()
     }
 }
 
-impl<S: Stream> Connection<'_, S> {
-    /// Tells a sender who waits for it that the body is wanted.
-    fn invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, invitation, unflushed, .. } = self;
-        while !invitation.is_empty() {
-            let count = ready!(Pin::new(&mut *stream).poll_write(cx, invitation))?;
-            *invitation = invitation.get(count.max(1)..).unwrap_or_default();
-            *unflushed = true;
+impl Interim {
+    /// Sends `100 Continue` to a client that waits for it (RFC 9110 §10.1.1).
+    fn poll_send<S: Stream>(
+        &mut self,
+        io: &mut BufferedStream<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            *self = match *self {
+                Self::Pending([]) => Self::Flushing,
+                Self::Pending(text) => {
+                    let mut pair = IoPair([text, b""]);
+                    let count = ready!(io.poll_write(&mut pair, cx))?;
+                    Self::Pending(text.get(nonzero_or_eof(count)?..).unwrap_or_default())
+                }
+                Self::Flushing => {
+                    ready!(io.poll_flush(cx))?;
+                    Self::Done
+                }
+                Self::Done => return Poll::Ready(Ok(())),
+            }
         }
-        if *unflushed {
-            ready!(Pin::new(&mut *stream).poll_flush(cx))?;
-            *unflushed = false;
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
-/// Who ends its side has not sent the whole body.
+/// A client that ends its side has not sent the whole body.
 fn nonzero_or_eof(count: usize) -> io::Result<usize> {
     if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) }
 }

@@ -1,8 +1,8 @@
-//! A stretch of HTTP/2, and what of it the gate would otherwise not see as it sees HTTP/1.1.
+//! HTTP/2 with a client, by hyper; and the checks that hyper leaves to its user.
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::IpAddr,
     pin::{Pin, pin},
@@ -20,25 +20,35 @@ use hyper::{
     server::conn::http2,
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 
 use super::{
-    activity::ActivityTracker, handler::RequestHandler, response::Response, worker::Worker,
+    activity::{Activity, StreamExecutor},
+    connection::LINGER,
+    handler::RequestHandler,
+    response::Http2ResponseBody,
+    worker::Worker,
 };
 use crate::gate::RequestBody;
-use crate::http1::{Malformed, RequestHead};
+use crate::http1::{FramedHead, Malformed, RequestHead};
 use crate::limits::Limits;
 use crate::net::{PrefixedIo, Stream};
 
-/// Requests at once on one connection.
-const MAX_CONCURRENT_STREAMS: u32 = 128;
-/// How often it is looked at.
+/// Most streams at once on one connection. Twilio needs few, and each holds memory.
+const MAX_CONCURRENT_STREAMS: u32 = 32;
+/// Receive windows: a stream's body is read as it arrives, so more would only be buffered.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// Most bytes of a response that are buffered for a client that does not take them.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+/// Interval between two looks at the state of the connection.
 const TICK_INTERVAL: Duration = Duration::from_millis(500);
-/// A peer that does not answer a ping within this time is gone.
+/// Interval between two pings, and the timeout of their answers.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Answers requests until the client ends, idles for too long, or the gate stops.
+/// Answers requests until the client closes, idles for too long or is evicted, or the process shuts
+/// down.
 pub(super) async fn serve<S: Stream>(
     worker: &Arc<Worker>,
     stream: S,
@@ -46,27 +56,29 @@ pub(super) async fn serve<S: Stream>(
     peer: Option<IpAddr>,
 ) {
     let limits = worker.shared.snapshot.load().limits.clone();
-    let activity = Arc::new(ActivityTracker::new());
-    let exchange =
-        Arc::new(RequestHandler::new(Arc::clone(worker), peer, Some(Arc::clone(&activity))));
-    let service = service_fn(move |request| answer(Arc::clone(&exchange), request));
+    let activity = Arc::new(Activity::default());
+    let handler = Arc::new(RequestHandler::new(Arc::clone(worker), peer));
+    let service = service_fn({
+        let worker = Arc::clone(worker);
+        move |request| respond(Arc::clone(&worker), Arc::clone(&handler), request)
+    });
+    let executor = StreamExecutor::new(Arc::clone(worker), Arc::clone(&activity));
     let stream = TokioIo::new(PrefixedIo::new(first, stream));
-    let connection = builder(&limits).serve_connection(stream, service);
+    let connection = builder(executor, &limits).serve_connection(stream, service);
     let mut connection = pin!(connection);
-    let mut next = pin!(sleep(TICK_INTERVAL));
+    let mut idle = pin!(idle(worker, &activity, &limits));
+    let mut closing: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let ended = poll_fn(|cx| {
-        while next.as_mut().poll(cx).is_ready() {
-            next.set(sleep(TICK_INTERVAL));
-            if worker.shared.shutdown.is_shutting_down()
-                || activity.idle_for() >= limits.idle_timeout
-            {
-                connection.as_mut().graceful_shutdown();
-            }
-            if activity.idle_for() >= limits.idle_timeout.saturating_add(PING_INTERVAL)
-                || activity.stalled_for() >= longest_stall(&limits)
-            {
-                return Poll::Ready(Ok(()));
-            }
+        if closing.is_none() && idle.as_mut().poll(cx).is_ready() {
+            connection.as_mut().graceful_shutdown();
+            closing = Some(Box::pin(sleep(LINGER)));
+        }
+        // A client that answers neither GOAWAY nor PING holds nothing for longer than a moment.
+        if let Some(closing) = &mut closing
+            && activity.is_idle()
+            && closing.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Ok(()));
         }
         connection.as_mut().poll(cx)
     });
@@ -75,49 +87,75 @@ pub(super) async fn serve<S: Stream>(
     }
 }
 
-/// Nothing that is under way stands still for longer: a body, the app's answer, a pause in it. If
-/// it does, the client takes nothing.
-fn longest_stall(limits: &Limits) -> Duration {
-    let own = limits.body_timeout.max(limits.response_timeout).max(limits.response_idle_timeout);
-    own.saturating_add(TICK_INTERVAL)
+/// Returns once the connection is to accept no more streams: the process shuts down, or no stream
+/// is open and the connection is evicted or has idled for too long.
+async fn idle(worker: &Worker, activity: &Activity, limits: &Limits) {
+    let shared = &worker.shared;
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.shutdown.signaled() => return,
+            () = shared.connection_limit.evicted(), if activity.is_idle() => return,
+            () = sleep(TICK_INTERVAL) => {}
+        }
+        let timeout = if activity.has_begun() { limits.idle_timeout } else { limits.head_timeout };
+        if activity.idle_for() >= timeout {
+            return;
+        }
+    }
 }
 
-fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn builder(executor: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .auto_date_header(false)
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_SEND_BUFFER)
         .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
     builder
 }
 
-async fn answer(
-    exchange: Arc<RequestHandler>,
+async fn respond(
+    worker: Arc<Worker>,
+    handler: Arc<RequestHandler>,
     request: Request<Incoming>,
-) -> Result<hyper::Response<Response>, Infallible> {
-    let (mut head, body) = request.into_parts();
-    let reply = match as_http1(&mut head) {
-        Ok(head) => exchange.answer(Arc::new(head), Http2Body(body)).await,
-        Err(what) => {
-            let method = head.method.as_str();
-            let head = RequestHead::from_http2(method, head.uri.path(), std::iter::empty());
-            exchange.malformed(&Arc::new(head), what)
+) -> Result<hyper::Response<Http2ResponseBody>, Infallible> {
+    let snapshot = worker.shared.snapshot.load_full(); // one per request
+    let (mut parts, body) = request.into_parts();
+    let malformed_head = |parts: &Parts| {
+        let path = parts.uri.path();
+        Arc::new(RequestHead::from_http2(parts.method.as_str(), path, std::iter::empty()))
+    };
+    let response = if parts.headers.len() > snapshot.limits.max_headers {
+        handler.too_many_fields(&malformed_head(&parts))
+    } else {
+        match to_http1(&mut parts) {
+            Ok(head) => {
+                drop(parts); // the head is a copy
+                handler.respond(&head, Http2Body(body), &snapshot).await
+            }
+            Err(what) => handler.malformed(&malformed_head(&parts), what),
         }
     };
-    Ok(reply.into_response())
+    Ok(response.into_http2())
 }
 
-/// The body of a request. Trailers are dropped: nothing signs them.
+/// The body of a request. Trailers are dropped: no signature covers them.
 struct Http2Body(Incoming);
 
 impl RequestBody for Http2Body {
     fn poll_data(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             let Some(frame) = ready!(Pin::new(&mut self.0).poll_frame(cx)) else {
-                return Poll::Ready(Ok(0));
+                // hyper reports RST_STREAM(NO_ERROR) as the end of the body: only END_STREAM is.
+                let is_whole = self.0.is_end_stream();
+                let cut = || io::ErrorKind::UnexpectedEof.into();
+                return Poll::Ready(if is_whole { Ok(0) } else { Err(cut()) });
             };
             if let Ok(data) = frame.map_err(io::Error::other)?.into_data()
                 && !data.is_empty()
@@ -133,24 +171,27 @@ impl RequestBody for Http2Body {
     }
 }
 
-/// Puts a head into the form that HTTP/1.1 would have given it: one `Host`, one `Cookie`, the
-/// target alone.
+/// Converts a head to the form that HTTP/1.1 would have given it: one `Host`, one `Cookie`, the
+/// target alone. Then its framing is checked as that of any other head.
 ///
 /// # Errors
-/// Where `host` and `:authority` name different hosts, or neither names one: apps differ in which
-/// of them they believe (RFC 9113 §8.3.1).
-fn as_http1(head: &mut Parts) -> Result<RequestHead, Malformed> {
-    let authority = head.uri.authority().map(|authority| authority.as_str().to_owned());
-    let host = one_host(&head.headers, authority.as_deref())?;
-    let target = head.uri.path_and_query().map(|target| target.as_str());
+/// [`Malformed`]: that of [`FramedHead`]; `host` and `:authority` that differ, since apps differ in
+/// which of them they use (RFC 9113 §8.3.1); white space around a value (RFC 9113 §8.2.1).
+fn to_http1(parts: &mut Parts) -> Result<FramedHead, Malformed> {
+    let authority = parts.uri.authority().map(|authority| authority.as_str().to_owned());
+    let host = single_host(&parts.headers, authority.as_deref())?;
+    let target = parts.uri.path_and_query().map(|target| target.as_str());
     let target = target.filter(|target| target.starts_with('/')).ok_or("target_form")?;
-    head.headers.insert(header::HOST, host);
-    join_cookies(&mut head.headers);
-    let fields = head.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
-    Ok(RequestHead::from_http2(head.method.as_str(), target, fields))
+    if parts.headers.values().any(|value| value.as_bytes() != value.as_bytes().trim_ascii()) {
+        return Err("field_value");
+    }
+    parts.headers.insert(header::HOST, host);
+    join_cookies(&mut parts.headers);
+    let fields = parts.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
+    FramedHead::new(Arc::new(RequestHead::from_http2(parts.method.as_str(), target, fields)))
 }
 
-fn one_host(headers: &HeaderMap, authority: Option<&str>) -> Result<HeaderValue, Malformed> {
+fn single_host(headers: &HeaderMap, authority: Option<&str>) -> Result<HeaderValue, Malformed> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next(), authority) {
         (_, Some(_), _) => Err("repeated_host"),
@@ -163,14 +204,14 @@ fn one_host(headers: &HeaderMap, authority: Option<&str>) -> Result<HeaderValue,
     }
 }
 
-/// Cookies may come in crumbs; HTTP/1.1 knows one field only (RFC 9113 §8.2.3).
+/// Joins cookies that were sent as several fields; HTTP/1.1 has one (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(header::COOKIE).iter();
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (cookies.next(), cookies.next()) else { return };
     let mut joined = [first.as_bytes(), second.as_bytes()].join(&b"; "[..]);
-    for crumb in crumbs {
+    for cookie in cookies {
         joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(crumb.as_bytes());
+        joined.extend_from_slice(cookie.as_bytes());
     }
     if let Ok(joined) = HeaderValue::from_bytes(&joined) {
         headers.insert(header::COOKIE, joined);
@@ -182,7 +223,7 @@ mod tests {
     use super::*;
     use crate::http1::FieldName;
 
-    fn head(uri: &str, fields: &[(&str, &str)]) -> Parts {
+    fn parts(uri: &str, fields: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().uri(uri);
         for (name, value) in fields {
             request = request.header(*name, *value);
@@ -200,19 +241,35 @@ mod tests {
             ("https://h/p", &[("host", "h"), ("host", "h")], Err("repeated_host")),
             ("/p", &[], Err("missing_host")),
         ] {
-            let told = as_http1(&mut head(uri, fields));
-            let hosts =
-                told.as_ref().map(|head| head.fields.get(FieldName::Host).unwrap_or_default());
+            let framed = to_http1(&mut parts(uri, fields));
+            let hosts = framed
+                .as_ref()
+                .map(|framed| framed.head().fields.get(FieldName::Host).unwrap_or_default());
             assert_eq!(hosts.map_err(|what| *what), outcome, "{uri} {fields:?}");
         }
     }
 
     #[test]
-    fn crumbs_are_one_cookie_again() {
-        let crumbs = [("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")];
-        let told = as_http1(&mut head("https://h/p?q", &crumbs)).unwrap();
-        let cookies = told.fields.iter().filter(|field| field.raw_name == b"cookie");
-        assert!(cookies.map(|field| field.value).eq([&b"a=1; b=2; c=3"[..]]));
-        assert_eq!(told.target(), b"/p?q");
+    fn framing_is_checked_as_in_http1() {
+        for (fields, what) in [
+            (&[("content-length", "3"), ("content-length", "3")][..], "content_length"),
+            (&[("content-length", "+3")], "content_length"),
+            (&[("content-length", "")], "content_length"),
+            (&[("transfer-encoding", "chunked")], "transfer_encoding"),
+            (&[("x-a", " 1")], "field_value"),
+            (&[("x-a", "1\t")], "field_value"),
+        ] {
+            let framed = to_http1(&mut parts("https://h/p", fields));
+            assert_eq!(framed.unwrap_err(), what, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_joined_to_one_field() {
+        let cookies = [("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")];
+        let framed = to_http1(&mut parts("https://h/p?q", &cookies)).unwrap();
+        let fields = framed.head().fields.iter().filter(|field| field.raw_name == b"cookie");
+        assert!(fields.map(|field| field.value).eq([&b"a=1; b=2; c=3"[..]]));
+        assert_eq!(framed.head().target(), b"/p?q");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::ReplayReservation;
 use crate::http1::RequestHead;
 use crate::limits::Reservation;
 use crate::routes::Route;
@@ -16,6 +17,7 @@ pub struct Admitted {
     pub(super) head: Arc<RequestHead>,
     pub(super) body: Bytes,
     pub(super) held: Reservation,
+    pub(super) replay: Option<ReplayReservation>,
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
     pub(super) handshake: bool,
@@ -72,14 +74,15 @@ impl Admitted {
 
     /// How the sender called the app.
     #[must_use]
-    pub fn called(&self) -> EffectiveOrigin {
+    pub fn effective_origin(&self) -> EffectiveOrigin {
         let told = self.forwarded.as_deref();
         let scheme = told.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
         EffectiveOrigin { scheme, host: told.map(Origin::authority) }
     }
 
-    /// Gives the request up: head and body, once, with the room that the body takes.
-    pub fn into_request(self) -> (Arc<RequestHead>, Bytes, Reservation) {
-        (self.head, self.body, self.held)
+    /// Returns head and body, once, with the memory that the body occupies and the signature's pass
+    /// through the replay cache.
+    pub fn into_parts(self) -> (Arc<RequestHead>, Bytes, Reservation, Option<ReplayReservation>) {
+        (self.head, self.body, self.held, self.replay)
     }
 }

@@ -1,14 +1,14 @@
 //! A request on its way to a judgement.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
 use super::{
-    Admitted, Proven, Refusal, Refused, ReplayCache, RequestBody, body, forwarded,
-    forwarded::ForwardedOrigin,
+    Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, body,
+    forwarded, forwarded::ForwardedOrigin,
 };
-use crate::http1::{FieldName, Fields, RequestHead, Version};
+use crate::http1::{FieldName, Fields, FramedHead, RequestHead, Version};
 use crate::limits::{Limits, MemoryBudget, Reservation};
 use crate::routes::{Access, Route, Table};
 use crate::signature::{BodyKind, Keyring, Message, Origin, Selector, Signature, verify};
@@ -64,11 +64,12 @@ impl<B: RequestBody> Claim<Unread<B>> {
     /// # Errors
     /// [`Refused`], with every reason that needs no body.
     pub fn new(
-        head: Arc<RequestHead>,
+        head: &FramedHead,
         body: B,
         peer: Option<IpAddr>,
         table: &Table,
     ) -> Result<Self, Refused> {
+        let head = Arc::clone(head.head());
         let route = table.find(head.path()).cloned();
         let signed = head.fields.contains(FieldName::TwilioSignature);
         let refuse = |reason, route| Err(Refused { reason, route });
@@ -123,23 +124,23 @@ impl Claim<Complete> {
     ///
     /// # Errors
     /// [`Refused`]: not covered, not signed, not for this account, or passed already.
-    pub fn judge(self, seen: &ReplayCache) -> Result<Admitted, Refused> {
+    pub fn judge(self, replay_cache: &ReplayCache) -> Result<Admitted, Refused> {
         let Self { head, route, stage: Complete { body, held, credentials } } = self;
         let Credentials { signature, forwarded } = credentials;
         let origin = forwarded.as_deref().or(route.origin.as_ref());
         let proven = match (&route.access, &signature, origin) {
-            (Access::Public, _, _) => Ok(Proven::DeclaredPublic),
+            (Access::Public, _, _) => Ok((Proven::DeclaredPublic, None)),
             (Access::Twilio(keyring), Some(signature), Some(origin)) => {
                 prove(&head, &body, &route, origin, keyring, signature)
-                    .and_then(|proven| once(&head, &route, signature, seen).map(|()| proven))
+                    .and_then(|proven| Ok((proven, reserve_pass(&route, signature, replay_cache)?)))
             }
             (Access::Twilio(_), None, _) => Err(Refusal::MissingSignature),
             (Access::Twilio(_), _, None) => Err(Refusal::UnknownHost),
         };
         match proven {
-            Ok(proven) => {
+            Ok((proven, replay)) => {
                 let handshake = is_handshake(&head);
-                Ok(Admitted { head, body, held, route, proven, handshake, forwarded })
+                Ok(Admitted { head, body, held, replay, route, proven, handshake, forwarded })
             }
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }
@@ -214,16 +215,14 @@ fn prove(
     Ok(Proven::Signed(proof))
 }
 
-/// Whether this signature may pass now, where the route wants nothing twice.
-fn once(
-    head: &RequestHead,
+/// Reserves a pass for this signature on a route with a `replay_window`.
+fn reserve_pass(
     route: &Route,
     signature: &Signature,
-    seen: &ReplayCache,
-) -> Result<(), Refusal> {
-    let token = head.fields.get(FieldName::IdempotencyToken);
-    let passes = |rule| seen.check_and_insert(signature, token, rule, std::time::Instant::now());
-    if route.replay.is_none_or(passes) { Ok(()) } else { Err(Refusal::Replayed) }
+    replay_cache: &ReplayCache,
+) -> Result<Option<ReplayReservation>, Refusal> {
+    let reserve = |rule| replay_cache.reserve(signature, rule, Instant::now());
+    route.replay.map(|rule| reserve(rule).ok_or(Refusal::Replayed)).transpose()
 }
 
 /// The `Host` field.

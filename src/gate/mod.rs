@@ -54,4 +54,4 @@ pub use admitted::{Admitted, EffectiveOrigin, Proven};
 pub use body::RequestBody;
 pub use claim::{Claim, Complete, Unread};
 pub use refusal::{Refusal, Refused};
-pub use replay::ReplayCache;
+pub use replay::{ReplayCache, ReplayReservation};

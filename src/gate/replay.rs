@@ -1,97 +1,121 @@
-//! What was let through a moment ago, for routes that want nothing twice (`replay_window`).
+//! Replay memory, for routes with a `replay_window`.
 //!
-//! The signature has no time in it, so who has seen a request can send it again. A route can ask
-//! that one signature passes once within a window, and a few times more under the idempotency token
-//! that it first came with, since Twilio itself repeats requests. The signature alone is what is
-//! remembered: target and body would add nothing that it does not cover, and a body can be raw_name
-//! in many ways that are signed alike. What this cannot do: tell a repeat by Twilio from one by
-//! somebody who saw the token too, or remember longer than the window, over a restart, or between
-//! two gates.
+//! A signature covers no time, so anybody who has seen a request can send it again. A route can
+//! bound how often one signature passes within a window: once, and `replay_retries` times more,
+//! since Twilio itself repeats requests. Repeats are counted by the signature alone: target and body
+//! add nothing that it does not cover, a body can be spelled in many ways that are signed alike, and
+//! `I-Twilio-Idempotency-Token` is not signed.
+//!
+//! An entry counts once a byte of the request may have reached the app: a request that was refused
+//! for overload, or whose app was unreachable, can be sent again. Between judgement and that byte it
+//! is reserved, so that two copies at once do not both pass.
+//!
+//! Not possible: to tell Twilio's retry from an attacker's copy; to remember beyond the window, over
+//! a restart, or between two processes.
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-
-use sha2::{Digest, Sha256};
 
 use crate::routes::Replay;
 use crate::signature::Signature;
 
-/// The oldest is forgotten beyond so many; only what is proven is remembered at all.
+/// Most entries; the oldest is dropped for a new one. Only proven requests make entries.
 const MAX_ENTRIES: usize = 65_536;
 
-/// The requests that were let through.
-#[derive(Debug, Default)]
+/// The signatures that passed a short time ago. One for the whole process.
+#[derive(Clone, Debug, Default)]
 pub struct ReplayCache {
-    memory: Mutex<Entries>,
+    entries: Arc<Mutex<Entries>>,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    passed: HashMap<SignatureDigest, Entry>,
-    /// In the order in which they came.
-    order: VecDeque<SignatureDigest>,
+    by_signature: HashMap<SignatureDigest, Entry>,
+    /// Signatures and the ends of their windows, the oldest first.
+    order: VecDeque<(SignatureDigest, Instant)>,
 }
 
-/// A MAC, or the digest of an idempotency token.
+/// The MAC, zero-padded.
 type SignatureDigest = [u8; 32];
 
 #[derive(Debug)]
 struct Entry {
     until: Instant,
-    token: Option<SignatureDigest>,
-    retries: u32,
+    /// Number of requests that passed or are reserved.
+    count: u32,
+}
+
+/// One pass of a signature. Dropped without [`Self::commit`], it does not count.
+#[derive(Debug)]
+#[must_use]
+pub struct ReplayReservation {
+    cache: ReplayCache,
+    digest: SignatureDigest,
+    is_committed: bool,
 }
 
 impl ReplayCache {
-    /// Whether it may pass: as the first of its kind within the window, or as one of the retries
-    /// that are left to it.
-    ///
-    /// `token` is `I-Twilio-Idempotency-Token`, which is not signed.
-    pub(super) fn check_and_insert(
+    /// Reserves a pass for this signature; `None` if it has none left within the window.
+    pub(super) fn reserve(
         &self,
         signature: &Signature,
-        token: Option<&[u8]>,
         rule: Replay,
         now: Instant,
-    ) -> bool {
+    ) -> Option<ReplayReservation> {
         let digest = signature.mac();
-        let token = token.map(|token| Sha256::digest(token).into());
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.forget(now);
-        match memory.passed.get_mut(&digest) {
-            Some(passed) if passed.until > now => passed.lets_retry(token),
+        let mut entries = self.lock();
+        entries.forget(now);
+        match entries.by_signature.get_mut(&digest) {
+            Some(entry) if entry.until > now && entry.count > rule.retries => return None,
+            Some(entry) if entry.until > now && entry.count > 0 => {
+                entry.count = entry.count.saturating_add(1);
+            }
             _ => {
                 let until = now.checked_add(rule.window).unwrap_or(now);
-                let passed = Entry { until, token, retries: rule.retries };
-                memory.passed.insert(digest, passed);
-                memory.order.push_back(digest);
-                true
+                entries.by_signature.insert(digest, Entry { until, count: 1 });
+                entries.order.push_back((digest, until));
             }
+        }
+        Some(ReplayReservation { cache: self.clone(), digest, is_committed: false })
+    }
+
+    /// A panic elsewhere cannot leave a half-changed entry behind.
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReplayReservation {
+    /// Counts the pass: a byte of the request may have reached the app.
+    pub fn commit(mut self) {
+        self.is_committed = true;
+    }
+}
+
+impl Drop for ReplayReservation {
+    fn drop(&mut self) {
+        if self.is_committed {
+            return;
+        }
+        if let Some(entry) = self.cache.lock().by_signature.get_mut(&self.digest) {
+            entry.count = entry.count.saturating_sub(1);
         }
     }
 }
 
-impl Entry {
-    fn lets_retry(&mut self, token: Option<SignatureDigest>) -> bool {
-        let same = token.is_some() && token == self.token;
-        let left = self.retries.checked_sub(1).filter(|_| same);
-        self.retries = left.unwrap_or(self.retries);
-        left.is_some()
-    }
-}
-
 impl Entries {
-    /// Drops from the oldest on what is past its time, and what is too much.
+    /// Drops expired entries, and the oldest where there are too many.
     fn forget(&mut self, now: Instant) {
-        while let Some(oldest) = self.order.front() {
-            let is_over = self.passed.get(oldest).is_none_or(|passed| passed.until <= now);
-            if !is_over && self.order.len() < MAX_ENTRIES {
-                return;
+        while let Some((digest, until)) = self.order.front()
+            && (*until <= now || self.order.len() >= MAX_ENTRIES)
+        {
+            // A newer entry of the same signature has a place of its own in the order.
+            if self.by_signature.get(digest).is_some_and(|entry| entry.until == *until) {
+                self.by_signature.remove(digest);
             }
-            self.passed.remove(oldest);
             self.order.pop_front();
         }
     }
@@ -112,29 +136,39 @@ mod tests {
     }
 
     #[test]
-    fn once_and_as_often_again_as_the_rule_says_under_the_same_token() {
-        let (seen, now) = (ReplayCache::default(), Instant::now());
-        let pass = |number, token: Option<&str>, now| {
-            seen.check_and_insert(&signature(number), token.map(str::as_bytes), RULE, now)
+    fn a_signature_passes_once_and_as_often_again_as_the_rule_allows() {
+        let (cache, now) = (ReplayCache::default(), Instant::now());
+        let pass = |number, now| {
+            let reservation = cache.reserve(&signature(number), RULE, now);
+            reservation.map(ReplayReservation::commit).is_some()
         };
-        assert!(pass(1, Some("x"), now));
-        assert!(!pass(1, None, now));
-        assert!(!pass(1, Some("y"), now));
-        assert!(pass(1, Some("x"), now));
-        assert!(!pass(1, Some("x"), now));
-        assert!(pass(2, None, now));
-        assert!(!pass(2, None, now));
-        assert!(pass(1, None, now + RULE.window));
-        assert!(!pass(1, None, now + RULE.window));
+        assert!(pass(1, now) && pass(1, now));
+        assert!(!pass(1, now) && !pass(1, now));
+        assert!(pass(2, now));
+        assert!(pass(1, now + RULE.window));
     }
 
     #[test]
-    fn its_memory_is_bounded() {
-        let (seen, now) = (ReplayCache::default(), Instant::now());
+    fn a_reservation_that_is_dropped_does_not_count() {
+        let (cache, now) = (ReplayCache::default(), Instant::now());
+        let rule = Replay { retries: 0, ..RULE };
+        let first = cache.reserve(&signature(1), rule, now).unwrap();
+        assert!(cache.reserve(&signature(1), rule, now).is_none(), "two at once");
+        drop(first);
+        let later = now + RULE.window / 2;
+        cache.reserve(&signature(1), rule, later).unwrap().commit();
+        assert!(cache.reserve(&signature(1), rule, later).is_none());
+        assert!(cache.reserve(&signature(1), rule, now + RULE.window).is_none(), "a new window");
+        assert!(cache.reserve(&signature(1), rule, later + RULE.window).is_some());
+    }
+
+    #[test]
+    fn the_number_of_entries_is_bounded() {
+        let (cache, now) = (ReplayCache::default(), Instant::now());
         for number in 0..MAX_ENTRIES + 10 {
-            assert!(seen.check_and_insert(&signature(number), None, RULE, now));
+            cache.reserve(&signature(number), RULE, now).unwrap().commit();
         }
-        let memory = seen.memory.lock().unwrap();
-        assert_eq!((memory.passed.len(), memory.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        let entries = cache.entries.lock().unwrap();
+        assert_eq!((entries.by_signature.len(), entries.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
     }
 }

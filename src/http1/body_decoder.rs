@@ -1,58 +1,59 @@
-//! What is still to come of a body.
+//! Decoding of a body that is received.
 
 use bytes::{Buf, BufMut, BytesMut, buf::Limit};
 use memchr::memchr;
 
 use super::Malformed;
 
-/// How a body ends.
+/// How the end of a body is found (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// After so many bytes.
+    /// After this many bytes.
     Length(u64),
-    /// With its last chunk.
+    /// At the last chunk of a chunked transfer coding.
     Chunked,
-    /// With the connection; a response only.
+    /// At the end of the connection (responses), or of the stream (HTTP/2).
     UntilEnd,
 }
 
-/// A body on its way.
+/// Takes a body off received bytes; remembers how much is still to come.
 #[derive(Debug)]
 pub enum BodyDecoder {
-    /// So many bytes.
+    /// This many bytes are to come.
     Length(u64),
-    /// Chunks (RFC 9112 §7.1), the next step, and how many bytes of framing there were.
-    Chunks(ChunkedState, usize),
-    /// All that comes before the connection ends.
+    /// Chunks (RFC 9112 §7.1): the next step, and the bytes of extensions and trailers so far.
+    Chunked(ChunkedState, usize),
+    /// All bytes up to the end of the connection.
     UntilEnd,
 }
 
-/// What comes next in a chunked body.
+/// The part of a chunked body that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkedState {
-    /// A chunk's size.
+    /// The size line of a chunk.
     Size,
-    /// So many bytes of a chunk.
+    /// This many bytes of a chunk's data.
     Data(u64),
-    /// The line end behind a chunk.
+    /// The line end after a chunk's data.
     DataEnd,
-    /// Trailer fields, or the empty line behind them. They are dropped: nothing signs them.
+    /// Trailer fields, or the empty line after them. They are dropped: no signature covers them.
     Trailers,
-    /// Nothing.
-    Over,
-    /// It was no chunked coding: where it ends, nobody can tell.
-    Broken,
+    /// Nothing: the body is complete.
+    End,
+    /// Nothing: the bytes were not a chunked coding, and where the body ends is unknown.
+    Invalid,
 }
 
-/// The longest line between chunks, and what all that is no data may take: chunk extensions and
-/// trailers carry nothing that is passed on.
+/// Longest line between chunks, in bytes.
 const MAX_LINE: usize = 4096;
+/// Longest size of a chunk, in hex digits: what fits into 64 bits, leading zeros included.
+const MAX_SIZE_DIGITS: usize = 16;
+/// Most bytes that chunk extensions and trailers of one body may have together. Nothing of them is
+/// forwarded. Sizes and line ends do not count: a long body may have any number of chunks.
 const MAX_FRAMING: usize = 16 * 1024;
-/// What a chunk's size line and line end take at least: these are not counted.
-const MIN_FRAMING: usize = 5;
 
-/// Decimal digits and nothing else.
-pub(super) fn length(value: &[u8]) -> Option<u64> {
+/// Parses the value of `Content-Length`: decimal digits and nothing else (RFC 9110 §8.6).
+pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.checked_sub(b'0').filter(|digit| *digit < 10).map(u64::from);
     let add = |sum: u64, byte| sum.checked_mul(10)?.checked_add(digit(byte)?);
     if value.is_empty() { None } else { value.iter().try_fold(0, add) }
@@ -62,61 +63,61 @@ impl From<Framing> for BodyDecoder {
     fn from(framing: Framing) -> Self {
         match framing {
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunks(ChunkedState::Size, 0),
+            Framing::Chunked => Self::Chunked(ChunkedState::Size, 0),
             Framing::UntilEnd => Self::UntilEnd,
         }
     }
 }
 
 impl BodyDecoder {
-    /// Whether the body is complete.
+    /// Returns whether the body is complete.
     #[must_use]
-    pub const fn is_over(&self) -> bool {
-        matches!(self, Self::Length(0) | Self::Chunks(ChunkedState::Over, _))
+    pub const fn is_complete(&self) -> bool {
+        matches!(self, Self::Length(0) | Self::Chunked(ChunkedState::End, _))
     }
 
-    /// How many bytes are to come, where that is known.
+    /// Returns the number of bytes that are to come, where it is known.
     #[must_use]
-    pub const fn length(&self) -> Option<u64> {
+    pub const fn remaining(&self) -> Option<u64> {
         match self {
             Self::Length(length) => Some(*length),
-            Self::Chunks(ChunkedState::Over, _) => Some(0),
-            Self::Chunks(..) | Self::UntilEnd => None,
+            Self::Chunked(ChunkedState::End, _) => Some(0),
+            Self::Chunked(..) | Self::UntilEnd => None,
         }
     }
 
-    /// Where the next bytes of a body of known length may be read to, behind those before: room for
-    /// at most so many, and for none that are not its own.
-    pub fn room<'w>(
+    /// Returns spare capacity of `whole` into which a body of known length can be read directly: at
+    /// most `max` bytes, and never beyond the body's end. [`Self::advance`] accounts for them.
+    pub fn spare_capacity<'w>(
         &self,
         whole: &'w mut BytesMut,
-        most: usize,
+        max: usize,
     ) -> Option<Limit<&'w mut BytesMut>> {
-        let left = usize::try_from(self.length()?).unwrap_or(usize::MAX).min(most);
+        let left = usize::try_from(self.remaining()?).unwrap_or(usize::MAX).min(max);
         whole.reserve(left);
         Some(whole.limit(left))
     }
 
-    /// So many bytes were read there.
-    pub fn pass(&mut self, count: usize) {
+    /// Accounts for bytes that were read into [`Self::spare_capacity`].
+    pub fn advance(&mut self, count: usize) {
         if let Self::Length(left) = self {
             *left = left.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
         }
     }
 
-    /// Takes what is here of the body off what has arrived; nothing where more must arrive first,
-    /// or it is over.
+    /// Takes the next data of the body off `read_buf`. Returns `None` when more bytes must be
+    /// received first, or the body is complete.
     ///
     /// # Errors
-    /// [`Malformed`], where it is no chunked coding.
-    pub fn take(&mut self, heard: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
+    /// [`Malformed`] when the bytes are not a chunked coding.
+    pub fn decode(&mut self, read_buf: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
         match self {
-            Self::Length(left) => Ok(data(left, heard)),
-            Self::UntilEnd => Ok((!heard.is_empty()).then(|| heard.split())),
-            Self::Chunks(step, framing) => {
-                let data = chunk(step, framing, heard);
+            Self::Length(left) => Ok(take_data(left, read_buf)),
+            Self::UntilEnd => Ok((!read_buf.is_empty()).then(|| read_buf.split())),
+            Self::Chunked(state, framing) => {
+                let data = decode_chunked(state, framing, read_buf);
                 if data.is_err() {
-                    *step = ChunkedState::Broken;
+                    *state = ChunkedState::Invalid;
                 }
                 data
             }
@@ -124,109 +125,113 @@ impl BodyDecoder {
     }
 }
 
-/// At most `left` bytes.
-fn data(left: &mut u64, heard: &mut BytesMut) -> Option<BytesMut> {
-    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(heard.len());
+/// Takes at most `left` bytes.
+fn take_data(left: &mut u64, read_buf: &mut BytesMut) -> Option<BytesMut> {
+    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(read_buf.len());
     *left = left.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
-    (here > 0).then(|| heard.split_to(here))
+    (here > 0).then(|| read_buf.split_to(here))
 }
 
-fn chunk(
-    step: &mut ChunkedState,
+fn decode_chunked(
+    state: &mut ChunkedState,
     framing: &mut usize,
-    heard: &mut BytesMut,
+    read_buf: &mut BytesMut,
 ) -> Result<Option<BytesMut>, Malformed> {
     loop {
-        *step = match *step {
-            ChunkedState::Size => match line(heard, framing, MIN_FRAMING)? {
-                Some(line) => match size(&line).ok_or("chunk_size")? {
+        *state = match *state {
+            ChunkedState::Size => match take_line(read_buf)? {
+                Some(line) => match parse_size(&line, framing)? {
                     0 => ChunkedState::Trailers,
                     size => ChunkedState::Data(size),
                 },
                 None => return Ok(None),
             },
             ChunkedState::Data(mut left) => {
-                let data = data(&mut left, heard);
-                *step = if left == 0 { ChunkedState::DataEnd } else { ChunkedState::Data(left) };
+                let data = take_data(&mut left, read_buf);
+                *state = if left == 0 { ChunkedState::DataEnd } else { ChunkedState::Data(left) };
                 return Ok(data);
             }
-            ChunkedState::DataEnd => match heard.as_ref() {
+            ChunkedState::DataEnd => match read_buf.as_ref() {
                 [b'\r', b'\n', ..] => {
-                    heard.advance(2);
+                    read_buf.advance(2);
                     ChunkedState::Size
                 }
                 [] | [b'\r'] => return Ok(None),
                 _ => return Err("chunk_end"),
             },
-            ChunkedState::Trailers => match line(heard, framing, 0)? {
-                Some(line) if line.is_empty() => ChunkedState::Over,
-                Some(line) if is_field(&line) => ChunkedState::Trailers,
-                Some(_) => return Err("chunk_trailer"),
+            ChunkedState::Trailers => match take_line(read_buf)? {
+                Some(line) if line.is_empty() => ChunkedState::End,
+                Some(line) => {
+                    count_framing(framing, line.len().saturating_add(2))?;
+                    is_field_line(&line).then_some(ChunkedState::Trailers).ok_or("chunk_trailer")?
+                }
                 None => return Ok(None),
             },
-            ChunkedState::Over => return Ok(None),
-            ChunkedState::Broken => return Err("chunk_broken"),
+            ChunkedState::End => return Ok(None),
+            ChunkedState::Invalid => return Err("chunk_broken"),
         };
     }
 }
 
-/// The next line without its end, if it is here. All but `free` bytes of it count as framing.
-fn line(
-    heard: &mut BytesMut,
-    framing: &mut usize,
-    free: usize,
-) -> Result<Option<BytesMut>, Malformed> {
-    let Some(feed) = memchr(b'\n', heard) else {
-        return if heard.len() > MAX_LINE { Err("chunk_line") } else { Ok(None) };
+/// Takes the next line, without its CRLF, if it has been received whole.
+fn take_line(read_buf: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
+    let Some(feed) = memchr(b'\n', read_buf) else {
+        return if read_buf.len() > MAX_LINE { Err("chunk_line") } else { Ok(None) };
     };
-    let mut line = heard.split_to(feed.saturating_add(1));
-    *framing = framing.saturating_add(line.len().saturating_sub(free));
-    let text = line.strip_suffix(b"\r\n").ok_or("bare_line_feed")?.len();
-    line.truncate(text);
+    let mut line = read_buf.split_to(feed.saturating_add(1));
+    let length = line.strip_suffix(b"\r\n").ok_or("bare_line_feed")?.len();
+    line.truncate(length);
     let printable = |byte: &u8| !byte.is_ascii_control() || *byte == b'\t';
-    if *framing > MAX_FRAMING || !line.iter().all(printable) {
+    if line.len() > MAX_LINE || !line.iter().all(printable) {
         return Err("chunk_line");
     }
     Ok(Some(line))
 }
 
-/// Whether it is a field line: what hides behind the last chunk as a trailer has to be one.
-fn is_field(line: &[u8]) -> bool {
+fn count_framing(framing: &mut usize, length: usize) -> Result<(), Malformed> {
+    *framing = framing.saturating_add(length);
+    if *framing > MAX_FRAMING { Err("chunk_line") } else { Ok(()) }
+}
+
+/// Returns whether the line is a field line. A request smuggled after the last chunk is not one.
+fn is_field_line(line: &[u8]) -> bool {
     let mut space = [httparse::EMPTY_HEADER];
     let whole = [line, b"\r\n\r\n"].concat();
     matches!(httparse::parse_headers(&whole, &mut space), Ok(httparse::Status::Complete(_)))
 }
 
-/// The size that a line tells, its extensions left aside.
-fn size(line: &[u8]) -> Option<u64> {
+/// Parses a chunk's size line; its extensions are counted and ignored (RFC 9112 §7.1.1).
+fn parse_size(line: &[u8], framing: &mut usize) -> Result<u64, Malformed> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let (digits, rest) = line.split_at_checked(digits)?;
+    let (digits, rest) = line.split_at_checked(digits).ok_or("chunk_size")?;
     let extensions = rest.trim_ascii_start();
-    if !extensions.is_empty() && !extensions.starts_with(b";") {
-        return None;
+    if digits.len() > MAX_SIZE_DIGITS || !(extensions.is_empty() || extensions.starts_with(b";")) {
+        return Err("chunk_size");
     }
-    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    count_framing(framing, rest.len())?;
+    let digits = std::str::from_utf8(digits).map_err(|_| "chunk_size")?;
+    u64::from_str_radix(digits, 16).map_err(|_| "chunk_size")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The body, and what is left behind it, however the bytes arrive.
-    fn decoded(text: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>, bool), Malformed> {
-        let mut rest = BodyDecoder::from(Framing::Chunked);
-        let (mut heard, mut body) = (BytesMut::new(), Vec::new());
+    /// Decodes `text` received in pieces: the body, the bytes after it, whether it is complete.
+    fn decode(text: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>, bool), Malformed> {
+        let mut decoder = BodyDecoder::from(Framing::Chunked);
+        let (mut read_buf, mut body) = (BytesMut::new(), Vec::new());
         for piece in text.chunks(piece) {
-            heard.extend_from_slice(piece);
-            while let Some(data) = rest.take(&mut heard)? {
+            read_buf.extend_from_slice(piece);
+            while let Some(data) = decoder.decode(&mut read_buf)? {
                 body.extend_from_slice(&data);
             }
         }
-        Ok((body, heard.to_vec(), rest.is_over()))
+        Ok((body, read_buf.to_vec(), decoder.is_complete()))
     }
 
     #[test]
-    fn chunks_are_a_body() {
+    fn chunks_are_joined_to_the_body() {
         for text in [
             &b"3\r\na=1\r\n0\r\n\r\nGET"[..],
             b"1\r\na\r\n2\r\n=1\r\n0\r\n\r\nGET",
@@ -234,7 +239,7 @@ mod tests {
             b"3 \t\r\na=1\r\n0\r\n\r\nGET",
         ] {
             for piece in 1..=text.len() {
-                let (body, left, over) = decoded(text, piece).unwrap();
+                let (body, left, over) = decode(text, piece).unwrap();
                 assert_eq!((body, over), (b"a=1".to_vec(), true), "{piece}");
                 assert!(b"GET".starts_with(&left[..]) || left == b"GET");
             }
@@ -242,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunk_is_refused() {
+    fn invalid_chunks_are_refused() {
         for (text, what) in [
             (&b"\r\n"[..], "chunk_size"),
             (b"x\r\n", "chunk_size"),
@@ -259,31 +264,41 @@ mod tests {
             (b"0\r\nA : b\r\n\r\n", "chunk_trailer"),
             (b"0\r\n folded\r\n\r\n", "chunk_trailer"),
         ] {
-            assert_eq!(decoded(text, text.len()), Err(what), "{}", text.escape_ascii());
+            assert_eq!(decode(text, text.len()), Err(what), "{}", text.escape_ascii());
         }
         let long = [b"3;", &b"x".repeat(5000)[..]].concat();
-        assert_eq!(decoded(&long, 100), Err("chunk_line"));
+        assert_eq!(decode(&long, 100), Err("chunk_line"));
         let many = b"1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\na\r\n".repeat(1000);
-        assert_eq!(decoded(&many, 100), Err("chunk_line"));
+        assert_eq!(decode(&many, 100), Err("chunk_line"));
+        let padded = [&b"0".repeat(17)[..], b"1\r\na\r\n"].concat();
+        assert_eq!(decode(&padded, 100), Err("chunk_size"));
         let trailers = [b"0\r\n", &b"a:b\r\n".repeat(5000)[..]].concat();
-        assert_eq!(decoded(&trailers, 100), Err("chunk_line"));
+        assert_eq!(decode(&trailers, 100), Err("chunk_line"));
     }
 
     #[test]
-    fn what_is_broken_is_never_over() {
-        let mut rest = BodyDecoder::from(Framing::Chunked);
-        let mut heard = BytesMut::from(&b"x\r\n0\r\n\r\nGET / HTTP/1.1\r\n"[..]);
-        assert_eq!(rest.take(&mut heard), Err("chunk_size"));
-        assert_eq!(rest.take(&mut heard), Err("chunk_broken"));
-        assert!(!rest.is_over());
+    fn an_invalid_body_is_never_complete() {
+        let mut decoder = BodyDecoder::from(Framing::Chunked);
+        let mut read_buf = BytesMut::from(&b"x\r\n0\r\n\r\nGET / HTTP/1.1\r\n"[..]);
+        assert_eq!(decoder.decode(&mut read_buf), Err("chunk_size"));
+        assert_eq!(decoder.decode(&mut read_buf), Err("chunk_broken"));
+        assert!(!decoder.is_complete());
     }
 
     #[test]
-    fn a_length_is_digits() {
-        assert_eq!(length(b"0"), Some(0));
-        assert_eq!(length(b"18446744073709551615"), Some(u64::MAX));
+    fn a_length_is_decimal_digits_only() {
+        assert_eq!(parse_length(b"0"), Some(0));
+        assert_eq!(parse_length(b"18446744073709551615"), Some(u64::MAX));
         for wrong in [&b""[..], b"+1", b"-1", b"1 ", b"0x1", b"1_0", b"18446744073709551616"] {
-            assert_eq!(length(wrong), None);
+            assert_eq!(parse_length(wrong), None);
         }
+    }
+
+    #[test]
+    fn a_body_may_have_any_number_of_chunks() {
+        let text = [&b"0000000000001000\r\n"[..], &[b'x'; 4096], b"\r\n"].concat().repeat(4000);
+        let text = [&text[..], b"0\r\n\r\n"].concat();
+        let (body, _, is_complete) = decode(&text, 64 * 1024).unwrap();
+        assert_eq!((body.len(), is_complete), (4000 * 4096, true));
     }
 }

@@ -1,6 +1,6 @@
-//! The field names that something here asks for.
+//! Names of header fields.
 
-/// A name that is told from all others once, when its head is read.
+/// The field names that are inspected; matched once, when a head is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldName {
     /// `Connection`
@@ -27,8 +27,6 @@ pub enum FieldName {
     Host,
     /// `HTTP2-Settings`
     Http2Settings,
-    /// `I-Twilio-Idempotency-Token`: names a request over its repetitions. It is not signed.
-    IdempotencyToken,
     /// `Keep-Alive`
     KeepAlive,
     /// `X-Twilio-Signature-Key-Sid`: names the SharedKey in the earlier private beta.
@@ -54,15 +52,15 @@ pub enum FieldName {
     TwilioSignature,
     /// `Upgrade`
     Upgrade,
-    /// None of these.
+    /// Any other name.
     Other,
 }
 
 impl FieldName {
-    /// Names are compared without regard to case (RFC 9110 §5.1).
+    /// Matches a name without regard to case (RFC 9110 §5.1).
     #[must_use]
     #[expect(clippy::cognitive_complexity, reason = "a table")]
-    pub fn of(text: &[u8]) -> Self {
+    pub fn parse(text: &[u8]) -> Self {
         let first = text.first().map_or(0, u8::to_ascii_lowercase);
         match (text.len(), first) {
             (2, b't') if is(text, b"te") => Self::Te,
@@ -87,7 +85,6 @@ impl FieldName {
             (18, b'p') if is(text, b"proxy-authenticate") => Self::ProxyAuthenticate,
             (18, b'x') if is(text, b"x-twilio-signature") => Self::TwilioSignature,
             (19, b'p') if is(text, b"proxy-authorization") => Self::ProxyAuthorization,
-            (26, b'i') if is(text, b"i-twilio-idempotency-token") => Self::IdempotencyToken,
             (26, b'x') if is(text, b"x-twilio-signature-key-sid") => Self::KeySid,
             (36, b'x') if is(text, b"x-twilio-webhooks-signature-settings") => {
                 Self::SignatureSettings
@@ -97,7 +94,8 @@ impl FieldName {
     }
 }
 
-/// A length that is known beforehand makes this a few instructions.
+/// Compares without regard to case. The array type fixes the length at compile time, which reduces
+/// the comparison to a few instructions.
 fn is<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
     <&[u8; N]>::try_from(text).is_ok_and(|text| text.map(|byte| byte.to_ascii_lowercase()) == *name)
 }
@@ -107,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_known_by_its_spelling_whatever_the_case() {
+    fn names_are_matched_without_regard_to_case() {
         for (text, name) in [
             ("Connection", FieldName::Connection),
             ("Content-Encoding", FieldName::ContentEncoding),
@@ -121,7 +119,7 @@ mod tests {
             ("X-Forwarded-Proto", FieldName::ForwardedProto),
             ("Host", FieldName::Host),
             ("HTTP2-Settings", FieldName::Http2Settings),
-            ("I-Twilio-Idempotency-Token", FieldName::IdempotencyToken),
+            ("I-Twilio-Idempotency-Token", FieldName::Other),
             ("Keep-Alive", FieldName::KeepAlive),
             ("X-Twilio-Signature-Key-Sid", FieldName::KeySid),
             ("Proxy-Authenticate", FieldName::ProxyAuthenticate),
@@ -138,9 +136,9 @@ mod tests {
             ("X_Twilio_Signature", FieldName::Other),
             ("", FieldName::Other),
         ] {
-            assert_eq!(FieldName::of(text.as_bytes()), name, "{text}");
-            assert_eq!(FieldName::of(text.to_ascii_uppercase().as_bytes()), name, "{text}");
-            assert_eq!(FieldName::of(text.to_ascii_lowercase().as_bytes()), name, "{text}");
+            assert_eq!(FieldName::parse(text.as_bytes()), name, "{text}");
+            assert_eq!(FieldName::parse(text.to_ascii_uppercase().as_bytes()), name, "{text}");
+            assert_eq!(FieldName::parse(text.to_ascii_lowercase().as_bytes()), name, "{text}");
         }
     }
 }

@@ -1,70 +1,78 @@
-//! Where a head ends.
+//! Finding the end of a head.
 
 use bytes::{Buf, BytesMut};
 use memchr::memchr_iter;
 
-/// Looks for the end of a head in what has arrived so far, going on where it stopped.
+/// Looks for the end of a head in a growing buffer; each call resumes where the last one stopped.
 #[derive(Debug, Default)]
 pub struct HeadScanner {
-    /// Everything before it has been looked at.
+    /// Everything before this offset has been scanned.
     at: usize,
-    /// How many empty lines stood before the head.
-    empty: usize,
-    /// A line has ended without a CR.
-    bare: bool,
+    /// Number of empty lines before the head.
+    empty_lines: usize,
+    /// Length of the first line, once it has been received.
+    first_line: Option<usize>,
+    /// A line ended in LF without CR.
+    bare_feed: bool,
 }
 
-/// So many empty lines are passed over.
+/// Most empty lines that are skipped before a request line.
 const MAX_EMPTY_LINES: usize = 8;
 
-/// Drops the empty lines that may stand before a head (RFC 9112 §2.2). How many there were.
-pub fn skip_empty_lines(heard: &mut BytesMut) -> usize {
-    let before = heard.len();
-    while heard.starts_with(b"\r\n") {
-        heard.advance(2);
+/// Drops the empty lines before a request line (RFC 9112 §2.2) and returns their number.
+pub fn skip_empty_lines(read_buf: &mut BytesMut) -> usize {
+    let before = read_buf.len();
+    while read_buf.starts_with(b"\r\n") {
+        read_buf.advance(2);
     }
-    before.saturating_sub(heard.len()) / 2
+    before.saturating_sub(read_buf.len()) / 2
 }
 
 impl HeadScanner {
-    /// How long the head at the beginning is, if its end is here.
-    pub(super) fn find(&mut self, heard: &mut BytesMut) -> Option<usize> {
+    /// Returns the length of the head at the beginning of `read_buf`, if its end has been received.
+    pub(super) fn find(&mut self, read_buf: &mut BytesMut) -> Option<usize> {
         if self.at == 0 {
-            self.empty = self.empty.saturating_add(skip_empty_lines(heard));
+            self.empty_lines = self.empty_lines.saturating_add(skip_empty_lines(read_buf));
         }
         let begin = self.at;
-        for feed in memchr_iter(b'\n', heard.get(begin..).unwrap_or_default()) {
+        for feed in memchr_iter(b'\n', read_buf.get(begin..).unwrap_or_default()) {
             let feed = begin.saturating_add(feed);
             let next = feed.saturating_add(1);
-            let before = feed.checked_sub(1).and_then(|before| heard.get(before));
-            self.bare |= before != Some(&b'\r');
-            match heard.get(next..).unwrap_or_default() {
+            let before = feed.checked_sub(1).and_then(|before| read_buf.get(before));
+            self.bare_feed |= before != Some(&b'\r');
+            self.first_line.get_or_insert(next);
+            match read_buf.get(next..).unwrap_or_default() {
                 [b'\n', ..] => {
-                    self.bare = true;
+                    self.bare_feed = true;
                     return Some(next.saturating_add(1));
                 }
                 [b'\r', b'\n', ..] => return Some(next.saturating_add(2)),
-                [] | [b'\r'] => return None, // looked at again once more is here
+                [] | [b'\r'] => return None, // this line is scanned again with the next bytes
                 _ => self.at = next,
             }
         }
         None
     }
 
-    /// Whether a line has ended with a line feed alone. httparse takes that for the end of a line;
-    /// not every reader does.
+    /// Returns whether a line ended in LF without CR. httparse accepts that as a line end; other
+    /// readers do not, so neither does this module.
     pub(super) const fn has_bare_feed(&self) -> bool {
-        self.bare
+        self.bare_feed
     }
 
-    /// Whether nobody who means a head begins like this.
-    pub(super) const fn is_empty_talk(&self) -> bool {
-        self.empty > MAX_EMPTY_LINES
+    /// Returns whether more empty lines precede the head than are skipped.
+    pub(super) const fn has_too_many_empty_lines(&self) -> bool {
+        self.empty_lines > MAX_EMPTY_LINES
     }
 
-    /// Whether the first line is over.
-    pub(super) const fn has_line(&self) -> bool {
-        self.at > 0
+    /// Returns whether the first line has been received.
+    pub(super) const fn has_first_line(&self) -> bool {
+        self.first_line.is_some()
+    }
+
+    /// Returns whether the first line alone, received or not, is longer than `max` bytes.
+    pub(super) fn first_line_exceeds(&self, max: usize, read_buf: &[u8]) -> bool {
+        self.first_line.unwrap_or(read_buf.len()) > max
     }
 }
 
@@ -87,22 +95,22 @@ mod tests {
                 length,
                 "{text:?}"
             );
-            let (mut scan, mut heard) = (HeadScanner::default(), BytesMut::new());
-            let from_httparse = text.bytes().find_map(|byte| {
-                heard.extend_from_slice(&[byte]);
-                scan.find(&mut heard)
+            let (mut scanner, mut read_buf) = (HeadScanner::default(), BytesMut::new());
+            let found = text.bytes().find_map(|byte| {
+                read_buf.extend_from_slice(&[byte]);
+                scanner.find(&mut read_buf)
             });
-            assert_eq!(from_httparse, length, "{text:?}, byte by byte");
+            assert_eq!(found, length, "{text:?}, byte by byte");
         }
     }
 
     #[test]
-    fn empty_lines_are_not_kept() {
-        let (mut scan, mut heard) = (HeadScanner::default(), BytesMut::new());
+    fn skipped_empty_lines_do_not_stay_in_the_buffer() {
+        let (mut scanner, mut read_buf) = (HeadScanner::default(), BytesMut::new());
         for _ in 0..1000 {
-            heard.extend_from_slice(b"\r\n\r\n");
-            assert_eq!(scan.find(&mut heard), None);
-            assert!(heard.is_empty());
+            read_buf.extend_from_slice(b"\r\n\r\n");
+            assert_eq!(scanner.find(&mut read_buf), None);
+            assert!(read_buf.is_empty());
         }
     }
 }

@@ -1,15 +1,16 @@
-//! A request's head.
+//! The head of a request.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 use super::{
-    Field, FieldName, Fields, Framing, HeadError, HeadScanner, Malformed, fields::ByteRange,
+    Field, FieldName, Fields, Framing, HeadError, HeadScanner, Malformed, body_decoder,
+    fields::ByteRange,
 };
 
-/// A request line and its fields, as they came.
+/// A request line and its fields, as received.
 #[derive(Debug)]
 pub struct RequestHead {
     /// The fields.
@@ -21,18 +22,18 @@ pub struct RequestHead {
     version: Version,
 }
 
-/// What the request came over.
+/// The protocol that a request was received over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0.
     Http10,
     /// HTTP/1.1.
     Http11,
-    /// HTTP/2: its head is told in the form of HTTP/1.1.
+    /// HTTP/2; its head is kept in the form of HTTP/1.1.
     Http2,
 }
 
-/// The usual ones need no place.
+/// A method. The common ones are compared once, at parse time.
 #[derive(Clone, Copy, Debug)]
 enum Method {
     Get,
@@ -42,7 +43,7 @@ enum Method {
 }
 
 impl Method {
-    fn of(text: &str, whole: &[u8]) -> Self {
+    fn parse(text: &str, whole: &[u8]) -> Self {
         match text {
             "GET" => Self::Get,
             "POST" => Self::Post,
@@ -52,53 +53,50 @@ impl Method {
     }
 }
 
-/// So many fields are parsed on the stack.
+/// Up to this number of fields is parsed on the stack.
 const STACK_FIELDS: usize = 128;
-/// So much of what has no end yet is looked at, in vain perhaps, each time that more arrives.
+/// An incomplete head up to this size is parsed on each read, so that bytes that are not HTTP are
+/// answered at once and not after `head_timeout`.
 const EARLY_PARSE_LIMIT: usize = 1024;
 
 impl RequestHead {
-    /// Takes a head off what has arrived, once it is whole. Bounded by `most_bytes` and
-    /// `most_fields`.
+    /// Takes a head off received bytes. Returns `None` while its end has not been received.
     ///
     /// # Errors
-    /// [`HeadError`], as soon as that is certain.
+    /// [`HeadError`], as early as it is certain: for a head of more than `max_bytes` bytes or
+    /// `max_fields` fields too.
     pub fn parse(
-        heard: &mut BytesMut,
-        scan: &mut HeadScanner,
-        most_bytes: usize,
-        most_fields: usize,
+        read_buf: &mut BytesMut,
+        scanner: &mut HeadScanner,
+        max_bytes: usize,
+        max_fields: usize,
     ) -> Result<Option<Self>, HeadError> {
-        let before = scan.has_line();
-        let Some(length) = scan.find(heard) else {
-            if heard.len() > most_bytes {
-                let line = scan.has_line();
-                return Err(if line { HeadError::TooLarge } else { HeadError::TargetTooLong });
-            }
-            // What begins as no request is answered now, not when it has taken too long.
-            let begins = before || heard.len() > EARLY_PARSE_LIMIT || is_request(heard);
-            let begins = begins && !scan.is_empty_talk() && !scan.has_bare_feed();
-            return if begins { Ok(None) } else { Err(HeadError::Malformed) };
-        };
-        let bare = std::mem::take(scan).has_bare_feed();
-        let bytes = heard.split_to(length).freeze();
-        if bytes.len() > most_bytes {
-            return Err(HeadError::TooLarge);
+        let had_first_line = scanner.has_first_line();
+        let end = scanner.find(read_buf);
+        if end.unwrap_or(read_buf.len()) > max_bytes {
+            let target = scanner.first_line_exceeds(max_bytes, read_buf);
+            return Err(if target { HeadError::TargetTooLong } else { HeadError::TooLarge });
         }
-        if bare {
+        if scanner.has_bare_feed() || scanner.has_too_many_empty_lines() {
             return Err(HeadError::Malformed);
         }
-        Self::parse_whole(bytes, most_fields).map(Some)
+        let Some(length) = end else {
+            let may_be_request =
+                had_first_line || read_buf.len() > EARLY_PARSE_LIMIT || begins_request(read_buf);
+            return if may_be_request { Ok(None) } else { Err(HeadError::Malformed) };
+        };
+        *scanner = HeadScanner::default();
+        Self::parse_complete(read_buf.split_to(length).freeze(), max_fields).map(Some)
     }
 
-    fn parse_whole(bytes: Bytes, most_fields: usize) -> Result<Self, HeadError> {
-        let mut few = [const { MaybeUninit::uninit() }; STACK_FIELDS];
-        let mut many = Vec::new();
-        let space = match few.get_mut(..most_fields) {
-            Some(few) => few,
+    fn parse_complete(bytes: Bytes, max_fields: usize) -> Result<Self, HeadError> {
+        let mut on_stack = [const { MaybeUninit::uninit() }; STACK_FIELDS];
+        let mut on_heap = Vec::new();
+        let space = match on_stack.get_mut(..max_fields) {
+            Some(on_stack) => on_stack,
             None => {
-                many.resize_with(most_fields, MaybeUninit::uninit);
-                &mut many
+                on_heap.resize_with(max_fields, MaybeUninit::uninit);
+                &mut on_heap
             }
         };
         let whole = bytes.clone();
@@ -113,7 +111,7 @@ impl RequestHead {
             return Err(HeadError::Malformed);
         }
         Ok(Self {
-            method: Method::of(request.method.unwrap_or_default(), &whole),
+            method: Method::parse(request.method.unwrap_or_default(), &whole),
             target: ByteRange::of(target.as_bytes(), &whole),
             path: ByteRange::of(path_of(target.as_bytes()), &whole),
             version: if request.version == Some(0) { Version::Http10 } else { Version::Http11 },
@@ -121,7 +119,7 @@ impl RequestHead {
         })
     }
 
-    /// A head that came over HTTP/2, in the form that HTTP/1.1 would have given it.
+    /// Builds a head that was received over HTTP/2, in the form that HTTP/1.1 would have given it.
     pub fn from_http2<'f>(
         method: &str,
         target: &str,
@@ -132,7 +130,7 @@ impl RequestHead {
         let (method, rest) = line.split_at(method.len());
         let target = rest.get(1..).and_then(|rest| rest.get(..target.len())).unwrap_or_default();
         Self {
-            method: Method::of(method, line.as_bytes()),
+            method: Method::parse(method, line.as_bytes()),
             target: ByteRange::of(target.as_bytes(), line.as_bytes()),
             path: ByteRange::of(path_of(target.as_bytes()), line.as_bytes()),
             version: Version::Http2,
@@ -140,38 +138,38 @@ impl RequestHead {
         }
     }
 
-    /// The method.
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &str {
         match self.method {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Head => "HEAD",
-            Method::Other(place) => {
-                std::str::from_utf8(place.read(&self.fields.bytes)).unwrap_or_default()
+            Method::Other(range) => {
+                std::str::from_utf8(range.slice(&self.fields.bytes)).unwrap_or_default()
             }
         }
     }
 
-    /// Path and query, byte for byte.
+    /// Returns path and query, byte for byte.
     #[must_use]
     pub fn target(&self) -> &[u8] {
-        self.target.read(&self.fields.bytes)
+        self.target.slice(&self.fields.bytes)
     }
 
-    /// The target up to its first `?`.
+    /// Returns the target up to its first `?`.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        self.path.read(&self.fields.bytes)
+        self.path.slice(&self.fields.bytes)
     }
 
-    /// What it came over.
+    /// Returns the protocol that the request was received over.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// Whether the sender would like to send another request.
+    /// Returns whether the client keeps the connection open after this request (RFC 9112 §9.3).
     #[must_use]
     pub fn keeps_alive(&self) -> bool {
         match self.version {
@@ -181,19 +179,14 @@ impl RequestHead {
         }
     }
 
-    /// Whether the sender waits to be told that its body is wanted.
+    /// Returns whether the client waits for `100 Continue` before it sends the body
+    /// (RFC 9110 §10.1.1).
     #[must_use]
     pub fn expects_continue(&self) -> bool {
         self.version == Version::Http11 && self.fields.lists(FieldName::Expect, "100-continue")
     }
 
-    /// How the body ends. What can be read in two ways is refused: a gate that forwards must not
-    /// guess what was meant.
-    ///
-    /// # Errors
-    /// [`Malformed`]: no target of ours, no or several hosts, a length that is none or stands
-    /// twice, a transfer coding other than one `chunked`, or both.
-    pub fn framing(&self) -> Result<Framing, Malformed> {
+    fn framing(&self) -> Result<Framing, Malformed> {
         let target = self.target();
         if !target.starts_with(b"/") {
             return Err("target_form");
@@ -201,28 +194,61 @@ impl RequestHead {
         if memchr(b'#', target).is_some() {
             return Err("fragment");
         }
-        let mut seen = FramingHeaders::default();
+        let mut found = FramingFields::default();
         for field in self.fields.iter() {
-            seen.add(field)?;
+            found.add(field)?;
         }
-        seen.framing(self.version)
+        found.framing(self.version)
     }
 }
 
-/// The fields that say how a message ends, and the one that must be there.
+/// A request head whose framing is unambiguous, over HTTP/1 and HTTP/2 alike. The gate takes no
+/// other: a proxy must not guess where a body ends.
+#[derive(Clone, Debug)]
+pub struct FramedHead {
+    head: Arc<RequestHead>,
+    framing: Framing,
+}
+
+impl FramedHead {
+    /// Checks a head (RFC 9112 §3.2 and §6, RFC 9113 §8.2.2).
+    ///
+    /// # Errors
+    /// [`Malformed`]: a target that is not a path, no or several `Host` fields, an invalid or
+    /// repeated `Content-Length`, a transfer coding other than one `chunked`, or both.
+    pub fn new(head: Arc<RequestHead>) -> Result<Self, Malformed> {
+        let framing = head.framing()?;
+        Ok(Self { head, framing })
+    }
+
+    /// Returns the head.
+    #[must_use]
+    pub const fn head(&self) -> &Arc<RequestHead> {
+        &self.head
+    }
+
+    /// Returns how the body ends.
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+}
+
+/// The fields that decide framing, and the `Host` fields.
 #[derive(Default)]
-struct FramingHeaders {
+struct FramingFields {
     hosts: usize,
     length: Option<u64>,
     chunked: bool,
 }
 
-impl FramingHeaders {
+impl FramingFields {
     fn add(&mut self, field: Field<'_>) -> Result<(), Malformed> {
         match field.name {
             FieldName::Host => self.hosts = self.hosts.saturating_add(1),
             FieldName::ContentLength => {
-                let length = super::body_decoder::length(field.value).ok_or("content_length")?;
+                let length = body_decoder::parse_length(field.value).ok_or("content_length")?;
+                // Equal lengths are refused too: RFC 9112 §6.3 permits either.
                 if self.length.replace(length).is_some() {
                     return Err("content_length");
                 }
@@ -239,13 +265,15 @@ impl FramingHeaders {
     }
 
     fn framing(&self, version: Version) -> Result<Framing, Malformed> {
-        match (self.hosts, self.length, self.chunked) {
-            (0, ..) if version == Version::Http11 => Err("missing_host"),
-            (2.., ..) => Err("repeated_host"),
+        match (version, self.length, self.chunked) {
+            _ if self.hosts > 1 => Err("repeated_host"),
+            (Version::Http11 | Version::Http2, ..) if self.hosts == 0 => Err("missing_host"),
             (_, Some(_), true) => Err("length_and_transfer_encoding"),
-            (_, None, true) if version == Version::Http10 => Err("transfer_encoding"),
-            (_, None, true) => Ok(Framing::Chunked),
-            (_, length, false) => Ok(Framing::Length(length.unwrap_or(0))),
+            (Version::Http11, None, true) => Ok(Framing::Chunked),
+            (Version::Http10 | Version::Http2, None, true) => Err("transfer_encoding"),
+            (_, Some(length), false) => Ok(Framing::Length(length)),
+            (Version::Http2, None, false) => Ok(Framing::UntilEnd),
+            (Version::Http10 | Version::Http11, None, false) => Ok(Framing::Length(0)),
         }
     }
 }
@@ -254,11 +282,11 @@ fn path_of(target: &[u8]) -> &[u8] {
     memchr(b'?', target).and_then(|end| target.get(..end)).unwrap_or(target)
 }
 
-/// Whether this may still become a request: the first bytes are looked at.
-fn is_request(bytes: &[u8]) -> bool {
+/// Returns whether these first bytes may become a request.
+fn begins_request(bytes: &[u8]) -> bool {
     let mut fields = [];
-    let begins = httparse::Request::new(&mut fields).parse(bytes);
-    begins.is_ok() || begins == Err(httparse::Error::TooManyHeaders)
+    let parsed = httparse::Request::new(&mut fields).parse(bytes);
+    parsed.is_ok() || parsed == Err(httparse::Error::TooManyHeaders)
 }
 
 #[cfg(test)]
@@ -270,11 +298,11 @@ mod tests {
     }
 
     fn framed(text: &str) -> Result<Framing, Malformed> {
-        read(text).unwrap().unwrap().framing()
+        FramedHead::new(Arc::new(read(text).unwrap().unwrap())).map(|head| head.framing())
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_malformed() {
+    fn a_head_with_ambiguous_framing_is_malformed() {
         for (head, what) in [
             ("GET / HTTP/1.1\r\n\r\n", "missing_host"),
             ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", "repeated_host"),
@@ -309,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_is_unreadable_at_once() {
+    fn bytes_that_are_not_http_are_refused_at_once() {
         for text in [
             "GET / HTTP/1.1\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\nHost: a",
@@ -326,10 +354,10 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_its_bounds() {
+    fn a_head_is_limited_in_bytes_and_fields() {
         let long = |length: usize| "x".repeat(length);
         let line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", long(9000));
-        assert_eq!(read(&line).unwrap_err(), HeadError::TooLarge);
+        assert_eq!(read(&line).unwrap_err(), HeadError::TargetTooLong);
         assert_eq!(read(&line[..8200]).unwrap_err(), HeadError::TargetTooLong);
         let field = format!("GET / HTTP/1.1\r\nA: {}", long(9000));
         assert_eq!(read(&field).unwrap_err(), HeadError::TooLarge);
@@ -338,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_was_told_reads_like_one_that_came() {
+    fn an_http2_head_reads_like_an_http1_head() {
         let fields = [(&b"host"[..], &b"h"[..]), (b"x-a", b"1")];
         let head = RequestHead::from_http2("POST", "/a?b=c", fields.into_iter());
         assert_eq!(

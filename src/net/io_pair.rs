@@ -1,4 +1,4 @@
-//! Bytes on their way out.
+//! Vectored writes of two slices.
 
 use std::{
     io::{self, IoSlice},
@@ -9,18 +9,21 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-/// Two pieces that are written as one: a head, and what follows it.
+/// Two slices that are written in one call: a head, and the body after it.
 #[derive(Debug)]
 pub struct IoPair<'p>(pub [&'p [u8]; 2]);
 
 impl IoPair<'_> {
-    /// Whether all of it is written.
+    /// Returns whether everything is written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|piece| piece.is_empty())
+        self.0.iter().all(|slice| slice.is_empty())
     }
 
-    /// Writes some of it; how much.
+    /// Writes as much as `to` takes at once and returns the number of bytes.
+    ///
+    /// # Errors
+    /// The error of `to`.
     pub fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
         to: &mut W,

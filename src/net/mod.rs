@@ -1,4 +1,4 @@
-//! Generic I/O: listeners, sockets, TLS accept, buffered writes and timers.
+//! Generic I/O: listeners, sockets, TLS accept, buffered streams and timers.
 
 mod io_pair;
 mod listener;
@@ -6,6 +6,7 @@ mod prefixed;
 mod stream;
 mod timer;
 mod tls_accept;
+mod transport;
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
@@ -15,15 +16,16 @@ pub use prefixed::PrefixedIo;
 pub use stream::{Socket, Stream};
 pub use timer::{CoarseTimer, Elapsed};
 pub use tls_accept::{Protocol, accept_tls};
+pub use transport::{BufferedStream, MAX_READ, READ_SIZE, ReadError, Transport};
 
-/// One thing to listen on.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// An address and a port.
+    /// A TCP address and port.
     Tcp(SocketAddr),
-    /// A socket in the file system.
+    /// A Unix socket.
     Unix(PathBuf),
-    /// All sockets that systemd passes (sd_listen_fds(3)).
+    /// The sockets that systemd passes (sd_listen_fds(3)).
     Systemd,
 }
 

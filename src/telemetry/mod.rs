@@ -60,6 +60,13 @@ pub struct Outcome {
     pub parent: opentelemetry::trace::SpanContext,
 }
 
+impl Outcome {
+    /// Adds to the bytes of the response's body.
+    pub fn add_sent(&mut self, count: usize) {
+        self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+}
+
 /// What became of a request.
 #[derive(Clone, Debug)]
 pub enum Verdict {

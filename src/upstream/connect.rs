@@ -1,4 +1,4 @@
-//! The socket to an upstream: TCP, Unix, or TLS over TCP.
+//! Connecting to an upstream: TCP, a Unix socket, or TLS over TCP.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -14,33 +14,36 @@ use crate::limits::Limits;
 use crate::net::Socket;
 use crate::routes::{Address, Upstream};
 
-/// Why there is none.
+/// A failed attempt to connect.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
-    /// Another try may help, as while an app restarts.
+enum ConnectError {
+    /// No connection. Another attempt may succeed, as while an app restarts.
     #[error("{0}")]
     Connect(io::Error),
-    /// Another try would end alike: the certificate is not trusted, or HTTP/1.1 is not offered.
+    /// No TLS session. Another attempt would fail alike: the certificate is not trusted, or HTTP/1.1
+    /// is not offered.
     #[error("TLS: {0}")]
     Tls(io::Error),
 }
 
-/// Opens a socket, TLS included. Once more while the upstream refuses and the moment allowed for it
-/// lasts: an app that restarts costs latency and not a webhook. Nothing has been sent yet.
+/// Opens a socket, TLS included. While the upstream refuses, retries for `connect_retry`: an app
+/// that restarts then costs latency and not a webhook. Nothing has been sent yet.
 pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<Socket, Failure> {
-    let patience = Instant::now().checked_add(limits.connect_retry);
+    let deadline = Instant::now().checked_add(limits.connect_retry);
     let mut pause = Duration::from_millis(20);
     loop {
-        let dialled = timeout(limits.connect_timeout, dial(upstream)).await;
-        match dialled.unwrap_or_else(|late| Err(Refused::Connect(late.into()))) {
+        let connected = timeout(limits.connect_timeout, connect(upstream)).await;
+        match connected.unwrap_or_else(|elapsed| Err(ConnectError::Connect(elapsed.into()))) {
             Ok(socket) => return Ok(socket),
-            Err(Refused::Connect(error)) => tracing::debug!(%upstream, %error, "cannot connect"),
-            Err(refused @ Refused::Tls(_)) => {
-                tracing::warn!(%upstream, error = %refused, "cannot connect");
+            Err(ConnectError::Connect(error)) => {
+                tracing::debug!(%upstream, %error, "cannot connect");
+            }
+            Err(error @ ConnectError::Tls(_)) => {
+                tracing::warn!(%upstream, %error, "cannot connect");
                 return Err(Failure::Unreachable);
             }
         }
-        if Instant::now().checked_add(pause) >= patience {
+        if Instant::now().checked_add(pause) >= deadline {
             return Err(Failure::Unreachable);
         }
         sleep(pause).await;
@@ -48,26 +51,28 @@ pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<Socket,
     }
 }
 
-async fn dial(upstream: &Upstream) -> Result<Socket, Refused> {
+async fn connect(upstream: &Upstream) -> Result<Socket, ConnectError> {
     match upstream.address() {
         Address::Unix(path) => {
-            UnixStream::connect(path).await.map(Socket::Unix).map_err(Refused::Connect)
+            UnixStream::connect(path).await.map(Socket::Unix).map_err(ConnectError::Connect)
         }
         Address::Host { host, port } => {
-            let stream = TcpStream::connect((&**host, *port)).await.map_err(Refused::Connect)?;
-            stream.set_nodelay(true).map_err(Refused::Connect)?;
+            let stream =
+                TcpStream::connect((&**host, *port)).await.map_err(ConnectError::Connect)?;
+            stream.set_nodelay(true).map_err(ConnectError::Connect)?;
             match (upstream.is_https(), upstream.tls()) {
                 (false, _) => Ok(Socket::Tcp(stream)),
                 (true, Some(tls)) => {
-                    connect_tls(stream, host, tls.config()).await.map_err(Refused::Tls)
+                    connect_tls(stream, host, tls.config()).await.map_err(ConnectError::Tls)
                 }
-                (true, None) => Err(Refused::Tls(io::ErrorKind::Unsupported.into())),
+                (true, None) => Err(ConnectError::Tls(io::ErrorKind::Unsupported.into())),
             }
         }
     }
 }
 
-/// Shakes hands with whom the upstream's own name promises; the request's `Host` plays no part.
+/// Does the TLS handshake. The certificate must be for the host in `upstream`; the request's `Host`
+/// is not considered.
 async fn connect_tls(
     stream: TcpStream,
     host: &str,

@@ -1,161 +1,321 @@
-//! One connection to an upstream.
+//! One HTTP/1.1 connection to an upstream.
 
 use std::{
     future::{Future, poll_fn},
     io,
+    ops::Range,
     pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::task::coop::unconstrained;
 
-use super::wire::{MAX_READ, READ_SIZE, Sent, Wire};
-use super::{Failure, connect};
+use super::{Failure, connect, pool::PoolKey, request::UpstreamRequest};
 use crate::http1::{BodyDecoder, ResponseHead};
 use crate::limits::Limits;
-use crate::net::{CoarseTimer, Elapsed, IoPair, Socket};
-use crate::routes::Upstream;
+use crate::net::{BufferedStream, Elapsed, IoPair, MAX_READ, Socket, Transport};
 
-/// A connection that is driven by whoever uses it: no task of its own, no wake-up across tasks.
+/// A connection that is driven by the request that uses it: no task of its own, so no wake-up
+/// across tasks.
 #[derive(Debug)]
 pub(super) struct Connection {
-    upstream: Arc<Upstream>,
-    wire: Wire,
-    patience: CoarseTimer,
-    /// It is at its end, or nobody knows where the next answer would begin.
-    spoilt: bool,
+    key: PoolKey,
+    transport: Transport<Socket>,
+    writing: Writing,
+    reading: Reading,
+    /// The part of the request that is unsent when the response begins.
+    unsent: Bytes,
 }
 
-/// What became of one try.
+/// The state of the request's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    /// No byte of the request has been written.
+    Init,
+    /// Some of the request may have been written.
+    Started,
+    /// The request is written; TLS may still hold some of it.
+    Flushing,
+    /// The request is written and flushed.
+    Done,
+    /// The app takes no more of the request. It may respond all the same.
+    Failed {
+        /// Some of the request may have been written.
+        started: bool,
+    },
+}
+
+/// The state of the response's side.
+#[derive(Debug)]
+enum Reading {
+    /// No response is expected.
+    Idle,
+    /// The head of a response is awaited.
+    Head,
+    /// The body of a response is awaited; then the state becomes [`Reading::Idle`] if `is_reusable`.
+    Body { decoder: BodyDecoder, is_reusable: bool },
+    /// Nothing can follow: the connection is not reusable.
+    Closed,
+}
+
+/// The result of sending a request over one connection.
 pub(super) enum Attempt {
-    /// The head of its answer, and what is to come of the body.
-    Answered(ResponseHead, BodyDecoder),
-    /// Not a byte of it was written: it may be tried elsewhere.
+    /// The app has begun to respond.
+    Answered(ResponseHead),
+    /// No byte of the request was written: it may be tried over another connection.
     Unsent,
-    /// It may have been received.
+    /// The app may have received the request.
     Failed(Failure),
 }
 
-/// So many interim answers may stand before an answer.
+/// Most interim responses before a response.
 const MAX_INTERIM: usize = 32;
+/// Longest head of a response, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// Least and most bytes to read at once for a body.
+const MIN_READ: usize = 8 * 1024;
 
-impl Connection {
-    /// Sends one request and waits so long for the head of its answer. `to_head` says that its
-    /// method is `HEAD`.
-    pub(super) async fn send(
+impl Writing {
+    /// Writes as much of the request as the app takes.
+    fn advance(
         &mut self,
-        mut pieces: IoPair<'_>,
-        to_head: bool,
-        limit: Duration,
-    ) -> Attempt {
-        if !self.is_idle() {
-            return Attempt::Unsent; // closed by the upstream, or it speaks unasked
-        }
-        self.spoilt = true; // until it is known where the answer ends
-        self.wire.sent = Sent { begun: false, flushed: false, broken: false };
-        let Self { wire, patience, .. } = self;
-        let mut interims = 0..MAX_INTERIM;
-        let head = patience.timeout(
-            |waited| waited >= limit,
-            |cx| {
-                wire.write(&mut pieces, cx);
-                if wire.sent.broken && !wire.sent.begun {
-                    return Poll::Ready(None);
-                }
-                wire.poll_head(to_head, &mut interims, cx)
-            },
-        );
-        match head.await {
-            Ok(Some((head, rest))) => {
-                self.spoilt = !head.keeps_alive();
-                self.wire.unsent = pieces.0.concat().into();
-                Attempt::Answered(head, rest)
-            }
-            Ok(None) if !self.wire.sent.begun => Attempt::Unsent,
-            Ok(None) => Attempt::Failed(Failure::Failed),
-            Err(Elapsed) => Attempt::Failed(Failure::Timeout),
-        }
-    }
-
-    /// The next piece of an answer's body, once the app has sent it.
-    pub(super) fn poll_body(
-        &mut self,
-        rest: &mut BodyDecoder,
+        io: &mut BufferedStream<Socket>,
+        pair: &mut IoPair<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Bytes>>> {
-        self.wire.write_rest(cx);
+    ) {
         loop {
-            match rest.take(&mut self.wire.heard) {
-                Ok(Some(data)) => return Poll::Ready(Some(Ok(data.freeze()))),
-                Ok(None) if rest.is_over() => return Poll::Ready(None),
-                Ok(None) => {}
-                Err(what) => return Poll::Ready(Some(Err(io::Error::other(what)))),
-            }
-            let wanted = rest.length().map_or(MAX_READ, |left| {
-                usize::try_from(left).unwrap_or(MAX_READ).clamp(READ_SIZE, MAX_READ)
-            });
-            match self.wire.poll_read(wanted, cx) {
-                Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(0)) if matches!(rest, BodyDecoder::UntilEnd) => {
-                    *rest = BodyDecoder::Length(0);
-                    self.spoilt = true;
-                }
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Poll::Pending => return Poll::Pending,
-            }
+            *self = match *self {
+                Self::Init | Self::Started if pair.is_empty() => Self::Flushing,
+                Self::Init | Self::Started => match io.poll_write(pair, cx) {
+                    Poll::Ready(Ok(1..)) => Self::Started,
+                    Poll::Ready(_) => {
+                        // TLS may have sent records before it failed.
+                        let started = *self == Self::Started || io.stream().is_tls();
+                        Self::Failed { started }
+                    }
+                    Poll::Pending => return,
+                },
+                Self::Flushing => match io.poll_flush(cx) {
+                    Poll::Ready(Ok(())) => Self::Done,
+                    Poll::Ready(Err(_)) => Self::Failed { started: true },
+                    Poll::Pending => return,
+                },
+                Self::Done | Self::Failed { .. } => return,
+            };
         }
     }
 
-    /// Whether something of the request is still to be sent.
-    pub(super) const fn has_unsent(&self) -> bool {
-        !self.wire.unsent.is_empty()
-    }
-
-    /// Whether it could take another request now: it is open, the last one is sent whole, and the
-    /// app has nothing to say. It is asked even where the runtime thinks that this task has done
-    /// enough for now.
-    pub(super) fn is_idle(&mut self) -> bool {
-        let Self { wire, spoilt, .. } = self;
-        let sent = wire.sent.flushed && !wire.sent.broken && wire.unsent.is_empty();
-        if *spoilt || !sent || !wire.heard.is_empty() {
-            return false;
-        }
-        let read = poll_fn(|cx| wire.poll_read(READ_SIZE, cx));
-        pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop())).is_pending()
-    }
-
-    /// After a 101: the socket, and what the app has already said over it.
-    pub(super) fn into_upgraded(self) -> (Socket, Bytes) {
-        (self.wire.socket, self.wire.heard.freeze())
-    }
-
-    pub(super) const fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
+    /// Returns whether the app may have received some of the request.
+    const fn has_started(self) -> bool {
+        !matches!(self, Self::Init | Self::Failed { started: false })
     }
 }
 
-/// A new connection. Nothing has been sent yet.
-pub(super) async fn connect(
-    upstream: &Arc<Upstream>,
-    limits: &Limits,
-) -> Result<Box<Connection>, Failure> {
-    let socket = connect::open(upstream, limits).await?;
-    Ok(Box::new(Connection {
-        upstream: Arc::clone(upstream),
-        wire: Wire::new(socket),
-        patience: CoarseTimer::new(limits.response_timeout),
-        spoilt: false,
-    }))
+impl Connection {
+    /// Connects. Nothing has been sent yet.
+    pub(super) async fn connect(key: PoolKey, limits: &Limits) -> Result<Box<Self>, Failure> {
+        let socket = connect::open(&key.upstream, limits).await?;
+        Ok(Box::new(Self::new(key, socket)))
+    }
+
+    fn new(key: PoolKey, socket: Socket) -> Self {
+        Self {
+            key,
+            transport: Transport::new(socket, b""),
+            writing: Writing::Done,
+            reading: Reading::Idle,
+            unsent: Bytes::new(),
+        }
+    }
+
+    /// Sends a request and waits at most `limit` for the head of its response.
+    pub(super) async fn send(&mut self, request: &mut UpstreamRequest, limit: Duration) -> Attempt {
+        (self.writing, self.reading) = (Writing::Init, Reading::Head);
+        let Self { transport, writing, .. } = self;
+        let (is_head, mut interims) = (request.is_head, 0..MAX_INTERIM);
+        let UpstreamRequest { head, body, replay, .. } = request;
+        let mut pair = IoPair([head, body]);
+        let received = transport.timeout(limit, |io, cx| {
+            writing.advance(io, &mut pair, cx);
+            if writing.has_started()
+                && let Some(replay) = replay.take()
+            {
+                replay.commit();
+            }
+            if *writing == (Writing::Failed { started: false }) {
+                return Poll::Ready(None);
+            }
+            poll_response_head(io, &mut interims, cx)
+        });
+        let head = match received.await {
+            Ok(Some(head)) => head,
+            Ok(None) if !self.writing.has_started() => return Attempt::Unsent,
+            Ok(None) => return Attempt::Failed(Failure::Failed),
+            Err(Elapsed) => return Attempt::Failed(Failure::Timeout),
+        };
+        self.unsent = pair.0.concat().into();
+        self.begin_response(head, is_head)
+    }
+
+    fn begin_response(&mut self, mut head: ResponseHead, is_head: bool) -> Attempt {
+        let Ok(framing) = head.normalize_framing(is_head) else {
+            return Attempt::Failed(Failure::Failed);
+        };
+        let is_reusable = framing.is_reusable && head.keeps_alive();
+        self.reading = Reading::Body { decoder: framing.body.into(), is_reusable };
+        self.end_body();
+        Attempt::Answered(head)
+    }
+
+    /// Returns the next data of the response's body; `None` at its end.
+    pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        self.write_unsent(cx);
+        loop {
+            self.end_body();
+            let Reading::Body { decoder, .. } = &mut self.reading else {
+                return Poll::Ready(None);
+            };
+            let io = &mut self.transport.io;
+            match decoder.decode(&mut io.read_buf) {
+                Ok(Some(data)) => {
+                    self.end_body();
+                    return Poll::Ready(Some(Ok(data.freeze())));
+                }
+                Ok(None) if decoder.is_complete() => continue,
+                Ok(None) => {}
+                Err(what) => return Poll::Ready(Some(Err(io::Error::other(what)))),
+            }
+            let wanted = decoder.remaining().map_or(MAX_READ, |left| {
+                usize::try_from(left).unwrap_or(MAX_READ).clamp(MIN_READ, MAX_READ)
+            });
+            match ready!(io.poll_read(wanted, cx)) {
+                Ok(1..) => {}
+                Ok(0) if matches!(decoder, BodyDecoder::UntilEnd) => self.reading = Reading::Closed,
+                Ok(0) => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    /// Leaves [`Reading::Body`] once the body is complete.
+    fn end_body(&mut self) {
+        if let Reading::Body { decoder, is_reusable } = &self.reading
+            && decoder.is_complete()
+        {
+            self.reading = if *is_reusable { Reading::Idle } else { Reading::Closed };
+        }
+    }
+
+    /// Returns whether the response is complete.
+    pub(super) const fn is_response_complete(&self) -> bool {
+        matches!(self.reading, Reading::Idle | Reading::Closed)
+    }
+
+    /// Returns the number of body bytes that are to come, where it is known.
+    pub(super) const fn remaining(&self) -> Option<u64> {
+        match &self.reading {
+            Reading::Body { decoder, .. } => decoder.remaining(),
+            Reading::Idle | Reading::Head | Reading::Closed => Some(0),
+        }
+    }
+
+    /// Goes on with a request that the app began to answer before it had all of it.
+    fn write_unsent(&mut self, cx: &mut Context<'_>) {
+        if self.unsent.is_empty() && self.writing == Writing::Done {
+            return;
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        let mut pair = IoPair([&unsent, b""]);
+        self.writing.advance(&mut self.transport.io, &mut pair, cx);
+        if !matches!(self.writing, Writing::Failed { .. }) {
+            self.unsent = unsent.slice_ref(pair.0.first().copied().unwrap_or_default());
+        }
+    }
+
+    /// Returns whether some of the request is still to be sent.
+    pub(super) const fn has_unsent(&self) -> bool {
+        !matches!(self.writing, Writing::Done | Writing::Failed { .. })
+    }
+
+    /// Sends the rest of the request, for as long as the app takes some of it within each
+    /// `idle_timeout`.
+    pub(super) async fn send_rest(&mut self, idle_timeout: Duration) {
+        while self.has_unsent() {
+            let before = self.unsent.len();
+            let Self { transport, writing, unsent, .. } = self;
+            let mut pair = IoPair([&unsent[..], b""]);
+            let moved = transport.timeout(idle_timeout, |io, cx| {
+                writing.advance(io, &mut pair, cx);
+                let left = pair.0.first().map_or(0, |left| left.len());
+                let moved =
+                    left < before || matches!(writing, Writing::Done | Writing::Failed { .. });
+                if moved { Poll::Ready(left) } else { Poll::Pending }
+            });
+            let Ok(left) = moved.await else { return };
+            *unsent = unsent.split_off(before.saturating_sub(left));
+        }
+    }
+
+    /// Returns whether another request can follow: the request is sent whole, the response is
+    /// complete, and the app has sent nothing beyond it.
+    pub(super) fn is_reusable(&self) -> bool {
+        let is_quiet = self.transport.io.read_buf.is_empty();
+        self.writing == Writing::Done && matches!(self.reading, Reading::Idle) && is_quiet
+    }
+
+    /// Asks the system whether the app has closed an idle connection, or sent what nobody asked
+    /// for: bytes that would be taken for the next response.
+    pub(super) fn has_unexpected_input(&mut self) -> bool {
+        let io = &mut self.transport.io;
+        if io.stream().is_tls() {
+            // Session tickets may arrive at any time; rustls consumes them without yielding data.
+            let read = poll_fn(|cx| io.poll_read(MIN_READ, cx));
+            let read = pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop()));
+            if read.is_ready() {
+                return true;
+            }
+        }
+        io.stream().has_input()
+    }
+
+    /// Returns the socket after a 101, and the bytes that the app has already sent over it.
+    pub(super) fn into_upgraded(self) -> (Socket, Bytes) {
+        self.transport.into_parts()
+    }
+
+    pub(super) const fn key(&self) -> &PoolKey {
+        &self.key
+    }
+}
+
+/// Reads the next head that is not interim; `None` where none will come.
+fn poll_response_head(
+    io: &mut BufferedStream<Socket>,
+    interims: &mut Range<usize>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<ResponseHead>> {
+    loop {
+        let head = io.poll_head(|buf, scanner| ResponseHead::parse(buf, scanner, MAX_HEAD), cx);
+        match ready!(head) {
+            Ok(head) if !is_interim(head.status) => return Poll::Ready(Some(head)),
+            Ok(_) if interims.next().is_some() => {}
+            Ok(_) | Err(_) => return Poll::Ready(None),
+        }
+    }
+}
+
+/// Returns whether another response follows this one (RFC 9110 §15.2). Interim responses are not
+/// forwarded.
+const fn is_interim(status: u16) -> bool {
+    matches!(status, 100 | 102..=199)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::UnixStream,
@@ -163,29 +323,45 @@ mod tests {
     };
 
     use super::*;
+    use crate::limits::MemoryBudget;
+    use crate::routes::Upstream;
 
     const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\n\r\n";
     const SOON: Duration = Duration::from_secs(2);
 
     fn connection() -> (Connection, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let connection = Connection {
-            upstream: Arc::new(Upstream::parse("http://127.0.0.1:1").unwrap()),
-            wire: Wire::new(Socket::Unix(ours)),
-            patience: CoarseTimer::new(SOON),
-            spoilt: false,
-        };
-        (connection, theirs)
+        (Connection::new(key(), Socket::Unix(ours)), theirs)
     }
 
-    async fn answer(app: &mut UnixStream, text: &str) {
+    fn key() -> PoolKey {
+        let upstream = Arc::new(Upstream::parse("http://127.0.0.1:1").unwrap());
+        PoolKey { upstream, is_public: false }
+    }
+
+    fn request(head: &[u8], body: &[u8], is_head: bool) -> UpstreamRequest {
+        UpstreamRequest {
+            head: head.to_vec(),
+            body: Bytes::copy_from_slice(body),
+            is_head,
+            is_handshake: false,
+            reservation: Arc::new(MemoryBudget::default()).open(u64::MAX, 0, true),
+            replay: None,
+        }
+    }
+
+    async fn send(connection: &mut Connection, body: &[u8], is_head: bool) -> Attempt {
+        connection.send(&mut request(HEAD, body, is_head), SOON).await
+    }
+
+    async fn respond(app: &mut UnixStream, text: &str) {
         app.write_all(text.as_bytes()).await.unwrap();
     }
 
-    async fn whole(connection: &mut Connection, rest: &mut BodyDecoder) -> io::Result<Vec<u8>> {
+    async fn whole_body(connection: &mut Connection) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let next = timeout(SOON, poll_fn(|cx| connection.poll_body(rest, cx)));
+            let next = timeout(SOON, poll_fn(|cx| connection.poll_body(cx)));
             match next.await.expect("the body hangs") {
                 Some(data) => body.extend_from_slice(&data?),
                 None => return Ok(body),
@@ -200,54 +376,95 @@ mod tests {
         let app = tokio::spawn(async move {
             let mut first = [0];
             app.read_exact(&mut first).await.unwrap();
-            answer(&mut app, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            respond(&mut app, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
             let mut request = vec![0; HEAD.len() + (1 << 20) - 1];
             app.read_exact(&mut request).await.unwrap();
-            answer(&mut app, "2\r\nhi\r\n0\r\n\r\n").await;
+            respond(&mut app, "2\r\nhi\r\n0\r\n\r\n").await;
             app
         });
-        let Attempt::Answered(head, mut rest) =
-            connection.send(IoPair([HEAD, &body]), false, SOON).await
-        else {
-            panic!("no answer")
+        let Attempt::Answered(head) = send(&mut connection, &body, false).await else {
+            panic!("no response")
         };
-        assert!(head.status == 200 && connection.has_unsent() && !connection.is_idle());
-        assert_eq!(whole(&mut connection, &mut rest).await.unwrap(), b"hi");
-        assert!(connection.is_idle() && !connection.has_unsent());
+        assert!(head.status == 200 && connection.has_unsent() && !connection.is_reusable());
+        assert_eq!(whole_body(&mut connection).await.unwrap(), b"hi");
+        assert!(connection.is_reusable() && !connection.has_unsent());
         drop(app.await.unwrap());
     }
 
     #[tokio::test]
-    async fn an_app_that_speaks_unasked_is_not_asked() {
-        for said in ["HTTP/1.1 408 Request Timeout\r\n\r\n", "x"] {
+    async fn a_response_that_is_over_early_does_not_cut_the_request() {
+        let (mut connection, mut app) = connection();
+        let body = vec![b'x'; 1 << 20];
+        let app = tokio::spawn(async move {
+            app.read_exact(&mut [0]).await.unwrap();
+            respond(&mut app, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+            let mut request = Vec::new();
+            app.read_to_end(&mut request).await.unwrap();
+            request.len()
+        });
+        let attempt = send(&mut connection, &body, false).await;
+        assert!(matches!(attempt, Attempt::Answered(_)));
+        assert_eq!(whole_body(&mut connection).await.unwrap(), b"hi");
+        assert!(connection.has_unsent() && !connection.is_reusable());
+        connection.send_rest(SOON).await;
+        assert!(!connection.has_unsent());
+        drop(connection);
+        assert_eq!(app.await.unwrap(), HEAD.len() + body.len() - 1);
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_with_input_is_not_used() {
+        for text in ["HTTP/1.1 408 Request Timeout\r\n\r\n", "x"] {
             let (mut connection, mut app) = connection();
-            assert!(connection.is_idle());
-            answer(&mut app, said).await;
-            let heard = async {
-                while connection.is_idle() {
-                    tokio::task::yield_now().await;
-                }
-            };
-            timeout(SOON, heard).await.unwrap();
-            let attempt = connection.send(IoPair([HEAD, b""]), false, SOON).await;
-            assert!(matches!(attempt, Attempt::Unsent));
+            assert!(!connection.has_unexpected_input());
+            respond(&mut app, text).await;
+            assert!(connection.has_unexpected_input(), "{text}");
+        }
+        let (mut connection, app) = connection();
+        drop(app);
+        assert!(connection.has_unexpected_input(), "closed");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_reused_only_after_an_unambiguous_response() {
+        for (is_head, text, is_reusable) in [
+            (false, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", true),
+            (false, "HTTP/1.1 204 No Content\r\n\r\n", true),
+            (false, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi and more", false),
+            (true, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false),
+            (false, "HTTP/1.1 304 Not Modified\r\n\r\n", false),
+            (false, "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", false),
+            (false, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", false),
+            (
+                false,
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                false,
+            ),
+        ] {
+            let (mut connection, mut app) = connection();
+            respond(&mut app, text).await;
+            let attempt = send(&mut connection, b"", is_head).await;
+            assert!(matches!(attempt, Attempt::Answered(_)), "{text}");
+            whole_body(&mut connection).await.unwrap();
+            assert_eq!(connection.is_reusable(), is_reusable, "{text}");
         }
     }
 
     #[tokio::test]
-    async fn interim_answers_are_passed_over_and_counted() {
+    async fn interim_responses_are_skipped_up_to_a_limit() {
         for (count, is_answered) in [(0, true), (3, true), (MAX_INTERIM + 1, false)] {
             let (mut connection, mut app) = connection();
             let interims = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(count);
             tokio::spawn(async move {
                 app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
-                answer(&mut app, &interims).await;
-                answer(&mut app, "HTTP/1.1 204 No Content\r\n\r\n").await;
+                respond(&mut app, &interims).await;
+                respond(&mut app, "HTTP/1.1 204 No Content\r\n\r\n").await;
                 app
             });
-            match connection.send(IoPair([HEAD, b""]), false, SOON).await {
-                Attempt::Answered(head, rest) => {
-                    assert!(is_answered && head.status == 204 && rest.is_over(), "{count}");
+            match send(&mut connection, b"", false).await {
+                Attempt::Answered(head) => {
+                    let is_complete = connection.is_response_complete();
+                    assert!(is_answered && head.status == 204 && is_complete, "{count}");
                 }
                 Attempt::Failed(Failure::Failed) => assert!(!is_answered, "{count}"),
                 Attempt::Failed(_) | Attempt::Unsent => panic!("{count}"),
@@ -256,28 +473,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_closed_before_a_byte_is_written_may_be_tried_elsewhere() {
+    async fn a_connection_closed_before_the_first_byte_leaves_the_request_unsent() {
         let (mut connection, app) = connection();
         drop(app);
-        let attempt = connection.send(IoPair([HEAD, b""]), false, SOON).await;
-        assert!(matches!(attempt, Attempt::Unsent));
+        assert!(matches!(send(&mut connection, b"", false).await, Attempt::Unsent));
     }
 
     #[tokio::test]
-    async fn what_is_closed_afterwards_has_failed() {
-        for answered in ["", "HTTP/1.1 200", "HTTP/1.1 099 No\r\n\r\n", "nonsense\r\n\r\n"] {
+    async fn a_connection_closed_after_the_first_byte_fails_the_request() {
+        for text in ["", "HTTP/1.1 200", "HTTP/1.1 099 No\r\n\r\n", "nonsense\r\n\r\n"] {
             let (mut connection, mut app) = connection();
             tokio::spawn(async move {
                 app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
-                answer(&mut app, answered).await;
+                respond(&mut app, text).await;
             });
-            let attempt = connection.send(IoPair([HEAD, b""]), false, SOON).await;
-            assert!(matches!(attempt, Attempt::Failed(Failure::Failed)), "{answered}");
+            let attempt = send(&mut connection, b"", false).await;
+            assert!(matches!(attempt, Attempt::Failed(Failure::Failed)), "{text}");
         }
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_not_whole_and_spoils_the_connection() {
+    async fn a_body_that_breaks_off_is_an_error_and_the_connection_is_not_reusable() {
         for (head, body) in [
             ("Content-Length: 3\r\n", "hi"),
             ("Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n"),
@@ -286,31 +502,25 @@ mod tests {
             let (mut connection, mut app) = connection();
             tokio::spawn(async move {
                 app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
-                answer(&mut app, &format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}")).await;
+                respond(&mut app, &format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}")).await;
             });
-            let Attempt::Answered(_, mut rest) =
-                connection.send(IoPair([HEAD, b""]), false, SOON).await
-            else {
-                panic!("no answer")
-            };
-            assert!(whole(&mut connection, &mut rest).await.is_err(), "{body}");
-            assert!(!rest.is_over());
+            let attempt = send(&mut connection, b"", false).await;
+            assert!(matches!(attempt, Attempt::Answered(_)));
+            assert!(whole_body(&mut connection).await.is_err(), "{body}");
+            assert!(!connection.is_response_complete() && !connection.is_reusable());
         }
     }
 
     #[tokio::test]
-    async fn without_a_length_the_end_is_the_connections() {
+    async fn a_body_without_length_ends_with_the_connection() {
         let (mut connection, mut app) = connection();
         tokio::spawn(async move {
             app.read_exact(&mut [0; HEAD.len()]).await.unwrap();
-            answer(&mut app, "HTTP/1.0 200 OK\r\n\r\nall of it").await;
+            respond(&mut app, "HTTP/1.0 200 OK\r\n\r\nall of it").await;
         });
-        let Attempt::Answered(_, mut rest) =
-            connection.send(IoPair([HEAD, b""]), false, SOON).await
-        else {
-            panic!("no answer")
-        };
-        assert_eq!(whole(&mut connection, &mut rest).await.unwrap(), b"all of it");
-        assert!(!connection.is_idle());
+        let attempt = send(&mut connection, b"", false).await;
+        assert!(matches!(attempt, Attempt::Answered(_)));
+        assert_eq!(whole_body(&mut connection).await.unwrap(), b"all of it");
+        assert!(!connection.is_reusable());
     }
 }

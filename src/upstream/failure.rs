@@ -1,27 +1,27 @@
-//! What can go wrong after the proof.
+//! Failures after the proof.
 
-/// Why there is no answer from the app. Only ever for proven requests.
+/// The reason why there is no response from the app. Only for proven requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
-    /// No connection: nothing of the request left.
+    /// No connection: no byte of the request was sent.
     #[error("the upstream cannot be reached")]
     Unreachable,
-    /// The connection broke, or the answer was no HTTP.
+    /// The connection broke, or the response was not HTTP/1.1.
     #[error("the upstream failed")]
     Failed,
-    /// No answer in time.
+    /// No response within `response_timeout`.
     #[error("the upstream did not answer in time")]
     Timeout,
-    /// More requests are with the apps than the gate may have there at once.
+    /// `max_in_flight` requests are in flight.
     #[error("too many requests are in flight")]
     Overloaded,
 }
 
 impl Failure {
-    /// Every failure.
+    /// Every failure, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::Unreachable, Self::Failed, Self::Timeout, Self::Overloaded];
 
-    /// Its name in logs and counters.
+    /// Returns its name in logs and metrics.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

@@ -1,7 +1,8 @@
-//! An [`Admitted`] up, the app's response back; tunnels. Sole holder of the upstream client.
+//! Forwards an [`Admitted`] request and returns the app's response; tunnels. Sole holder of the
+//! upstream client.
 //!
-//! Nothing is sent twice: a request is tried on another connection only while not a byte of it
-//! has been written.
+//! Nothing is sent twice: a request is tried over another connection only while no byte of it has
+//! been written.
 
 mod connect;
 mod connection;
@@ -11,162 +12,173 @@ mod pool;
 mod request;
 mod response_body;
 mod tunnel;
-mod wire;
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 
 pub use failure::Failure;
 pub use response_body::ResponseBody;
 pub use tunnel::Tunnel;
 
 use crate::gate::Admitted;
-use crate::http1::{BodyDecoder, Field, ResponseHead};
-use crate::limits::{InFlightLimit, Limits};
-use crate::net::IoPair;
-use crate::routes::{Route, Upstream};
+use crate::http1::{Field, FieldName, Fields, ResponseHead};
+use crate::limits::{InFlightLimit, InFlightPermit, Limits};
+use crate::routes::Route;
 use connection::{Attempt, Connection};
 use header_filter::HeaderFilter;
-use pool::Pool;
+use pool::{KeepAlive, Pool, PoolKey};
 use request::UpstreamRequest;
+use response_body::{ActiveBody, IdleTimer};
 
-/// Sends what was admitted to its upstream. One per worker, with the worker's own connections.
+/// Sends admitted requests to their upstreams. One per worker, with its own connections.
 #[derive(Debug)]
 pub struct Forwarder {
     pool: Arc<Pool>,
-    load: Arc<InFlightLimit>,
+    in_flight_limit: Arc<InFlightLimit>,
+    /// Held by whatever goes on when the connections of clients have ended.
+    alive: mpsc::Sender<()>,
 }
 
-/// What the app says.
+/// The app's response.
 #[derive(Debug)]
 pub struct UpstreamResponse {
-    /// Its head, as the app sent it, but for lengths that it repeats or that mean nothing.
+    /// The head as the app sent it, without length fields that are repeated or invalid.
     pub head: ResponseHead,
-    /// Its body, still to come.
+    /// The body, still to come.
     pub body: ResponseBody,
-    /// Its side of the tunnel, where it accepted a WebSocket.
+    /// The app's side of the tunnel, where it accepted a WebSocket.
     pub tunnel: Option<Tunnel>,
 }
 
 impl UpstreamResponse {
-    /// The fields that go back to the sender: all but those that belonged to the upstream
-    /// connection. A tunnel's are the handshake's.
+    /// Iterates over the fields that go back to the client: all but those that belong to the
+    /// upstream connection. Of a 101 they are the handshake's, and all go back.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
-        let passing = self.passing();
-        self.head.fields.iter().filter(move |field| passing.keeps(field))
-    }
-
-    /// Appends them as HTTP/1.1 has them.
-    pub fn write_fields(&self, to: &mut Vec<u8>) {
-        let passing = self.passing();
-        self.head.fields.write(|field| passing.keeps(field), to);
-    }
-
-    fn passing(&self) -> HeaderFilter<'_> {
-        match self.head.status {
+        let filter = match self.head.status {
             101 => HeaderFilter::all(),
             _ => HeaderFilter::end_to_end(&self.head.fields),
-        }
+        };
+        self.head.fields.iter().filter(move |field| filter.keeps(field))
     }
 }
 
 impl Forwarder {
-    /// With no connections yet. `load` counts what is with the apps, all workers together.
+    /// Creates a forwarder without connections. Drops its clones of `alive` when nothing is left to
+    /// be sent.
     #[must_use]
-    pub fn new(load: Arc<InFlightLimit>) -> Self {
-        Self { pool: Pool::start(), load }
+    pub fn new(in_flight_limit: Arc<InFlightLimit>, alive: mpsc::Sender<()>) -> Self {
+        Self { pool: Pool::start(), in_flight_limit, alive }
     }
 
-    /// Forwards the request unchanged and returns the app's answer as it begins; its body follows
-    /// as the app sends it. A WebSocket handshake that the app accepts brings a tunnel.
+    /// Forwards the request unchanged and returns the app's response as it begins; its body follows
+    /// as the app sends it. A WebSocket handshake that the app accepts yields a tunnel.
     ///
     /// # Errors
-    /// [`Failure`], when there is no answer to give back.
+    /// [`Failure`], when there is no response to return.
     pub async fn send(
         &self,
         admitted: Admitted,
         peer: Option<IpAddr>,
         limits: &Limits,
     ) -> Result<Box<UpstreamResponse>, Failure> {
-        let route = Arc::clone(admitted.route());
-        let entered = self.load.try_acquire(share(&route, limits)).ok_or(Failure::Overloaded)?;
-        let (request, held) = UpstreamRequest::of(admitted, peer);
-        let mut answer = self.exchange(request, &route.upstream, limits).await?;
-        answer.body.count(entered, held);
-        Ok(answer)
-    }
-
-    async fn exchange(
-        &self,
-        request: UpstreamRequest,
-        upstream: &Arc<Upstream>,
-        limits: &Limits,
-    ) -> Result<Box<UpstreamResponse>, Failure> {
-        let ResponseStart { head, rest, connection } =
-            self.answered(&request, upstream, limits).await?;
+        let max = max_in_flight(admitted.route(), limits);
+        let permit = self.in_flight_limit.try_acquire(max).ok_or(Failure::Overloaded)?;
+        let key = PoolKey::new(admitted.route());
+        let mut request = UpstreamRequest::new(admitted, peer);
+        let (head, connection) = self.round_trip(&mut request, &key, limits).await?;
         if head.status == 101 {
-            if !request.handshake {
-                return Err(Failure::Failed); // nobody asked for it
-            }
-            let (app, said) = connection.into_upgraded();
-            let tunnel = Some(Tunnel { app, said, idle: limits.tunnel_idle_timeout });
-            return Ok(Box::new(UpstreamResponse { head, body: ResponseBody::empty(), tunnel }));
+            return upgrade(head, connection, &request, limits);
         }
-        let keep = pool::keep_alive_for(&head, limits);
-        let body = ResponseBody::new(rest, connection, keep, Arc::clone(&self.pool), limits);
-        Ok(Box::new(UpstreamResponse { head, body, tunnel: None }))
+        Ok(self.response(head, connection, request, permit, limits))
     }
 
-    /// Over an idle connection if one is still good, else over a new one; a handshake always over
-    /// a new one.
-    async fn answered(
+    /// Uses an idle connection if one is still open, else a new one; for a handshake always a new
+    /// one.
+    async fn round_trip(
         &self,
-        request: &UpstreamRequest,
-        upstream: &Arc<Upstream>,
+        request: &mut UpstreamRequest,
+        key: &PoolKey,
         limits: &Limits,
-    ) -> Result<ResponseStart, Failure> {
-        let parts = [&request.head[..], &request.body];
-        let idle = || if request.handshake { None } else { self.pool.take(upstream) };
-        while let Some(mut idle) = idle() {
-            match idle.send(IoPair(parts), request.to_head, limits.response_timeout).await {
-                Attempt::Answered(head, rest) => {
-                    return Ok(ResponseStart { head, rest, connection: idle });
-                }
+    ) -> Result<(ResponseHead, Box<Connection>), Failure> {
+        while !request.is_handshake
+            && let Some(mut idle) = self.pool.take(key)
+        {
+            match idle.send(request, limits.response_timeout).await {
+                Attempt::Answered(head) => return Ok((head, idle)),
                 Attempt::Unsent => {}
                 Attempt::Failed(failure) => return Err(failure),
             }
         }
-        Box::pin(answered_anew(request, upstream, limits)).await // rare, and takes much room
+        // Boxed: keeps the parent future small. A new connection is rare.
+        Box::pin(round_trip_anew(request, key.clone(), limits)).await
+    }
+
+    fn response(
+        &self,
+        head: ResponseHead,
+        connection: Box<Connection>,
+        request: UpstreamRequest,
+        permit: InFlightPermit,
+        limits: &Limits,
+    ) -> Box<UpstreamResponse> {
+        let reservation = connection.has_unsent().then_some(request.reservation);
+        let body = ResponseBody::new(ActiveBody {
+            keep_alive: KeepAlive::new(&head, limits),
+            connection,
+            pool: Arc::clone(&self.pool),
+            idle_timeout: limits.response_idle_timeout,
+            _permit: permit,
+            reservation,
+            alive: self.alive.clone(),
+            idle: IdleTimer::default(),
+        });
+        Box::new(UpstreamResponse { head, body, tunnel: None })
     }
 }
 
-async fn answered_anew(
-    request: &UpstreamRequest,
-    upstream: &Arc<Upstream>,
+async fn round_trip_anew(
+    request: &mut UpstreamRequest,
+    key: PoolKey,
     limits: &Limits,
-) -> Result<ResponseStart, Failure> {
+) -> Result<(ResponseHead, Box<Connection>), Failure> {
     let began = Instant::now();
-    let fresh = timeout(limits.response_timeout, connection::connect(upstream, limits));
-    let mut connection = fresh.await.map_err(|_| Failure::Timeout)??;
+    let connected = timeout(limits.response_timeout, Connection::connect(key, limits));
+    let mut connection = connected.await.map_err(|_| Failure::Timeout)??;
     let left = limits.response_timeout.saturating_sub(began.elapsed());
-    let parts = [&request.head[..], &request.body];
-    match connection.send(IoPair(parts), request.to_head, left).await {
-        Attempt::Answered(head, rest) => Ok(ResponseStart { head, rest, connection }),
+    match connection.send(request, left).await {
+        Attempt::Answered(head) => Ok((head, connection)),
         Attempt::Unsent => Err(Failure::Failed),
         Attempt::Failed(failure) => Err(failure),
     }
 }
 
-/// An answer, and the connection it comes over.
-struct ResponseStart {
+/// Turns a 101 into a tunnel. It must answer a handshake, and accept `websocket` (RFC 6455 §4.1).
+fn upgrade(
     head: ResponseHead,
-    rest: BodyDecoder,
     connection: Box<Connection>,
+    request: &UpstreamRequest,
+    limits: &Limits,
+) -> Result<Box<UpstreamResponse>, Failure> {
+    if !request.is_handshake || !accepts_websocket(&head.fields) {
+        return Err(Failure::Failed);
+    }
+    let (app, prefix) = connection.into_upgraded();
+    let tunnel = Some(Tunnel { app, prefix, idle_timeout: limits.tunnel_idle_timeout });
+    Ok(Box::new(UpstreamResponse { head, body: ResponseBody::empty(), tunnel }))
 }
 
-/// How many requests may be with the apps for this one to join them: what was signed has half of
-/// the places to itself.
-const fn share(route: &Route, limits: &Limits) -> usize {
+fn accepts_websocket(fields: &Fields) -> bool {
+    let mut upgrades = fields.elements(FieldName::Upgrade);
+    let websocket = upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+    websocket
+        && upgrades.next().is_none()
+        && fields.lists(FieldName::Connection, "upgrade")
+        && !fields.contains(FieldName::TransferEncoding)
+}
+
+/// Returns the number of requests that may be in flight for this one to join them: public routes
+/// share half of them, so that signed requests always have the other half.
+const fn max_in_flight(route: &Route, limits: &Limits) -> usize {
     if route.is_public() { limits.max_in_flight / 2 } else { limits.max_in_flight }
 }

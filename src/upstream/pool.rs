@@ -1,7 +1,7 @@
-//! Connections between two requests.
+//! Idle connections, kept between two requests.
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -11,48 +11,60 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::connection::Connection;
 use crate::http1::{FieldName, ResponseHead};
 use crate::limits::Limits;
-use crate::routes::Upstream;
+use crate::routes::{Route, Upstream};
 
-/// Unused connections, the latest on top. Nothing waits here: who finds none opens one.
+/// The idle connections of one worker, the most recently used on top. A request that finds none
+/// opens one; nothing waits here.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: Mutex<Stacks>,
+    idle: Mutex<HashMap<PoolKey, Vec<IdleConnection>>>,
 }
 
-/// By the upstream's place in memory. Each connection holds its upstream, so the place is not
-/// another's as long as there is one.
-type Stacks = BTreeMap<usize, Vec<Idle>>;
-
-fn place(upstream: &Arc<Upstream>) -> usize {
-    Arc::as_ptr(upstream).addr()
+/// The connections that a request may use. By value, so that a reload keeps the connections of
+/// upstreams that have not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PoolKey {
+    pub(super) upstream: Arc<Upstream>,
+    /// Public and guarded requests never share a connection: an app that confuses its responses
+    /// must not hand one to a client that proved nothing.
+    pub(super) is_public: bool,
 }
 
 #[derive(Debug)]
-struct Idle {
+struct IdleConnection {
     connection: Box<Connection>,
-    until: Instant,
+    expires: Instant,
 }
 
-/// For how long, and among how many, a connection may be kept.
+/// For how long a connection may be kept, and among how many.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeepAlive {
     pub(super) period: Duration,
-    pub(super) among: usize,
+    pub(super) max_connections: usize,
 }
 
-/// Room for the journey of a request that leaves just before the app closes.
+/// Safety margin below the app's `Keep-Alive: timeout`, so that a request never races the app's
+/// close.
 const CLOSE_MARGIN: Duration = Duration::from_millis(500);
-/// How often what is past its time is closed.
+/// Interval between two searches for expired connections.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The configured time, or less where the app says that it will close sooner
-/// (`Keep-Alive: timeout=5`, as Node sends it).
-pub(super) fn keep_alive_for(head: &ResponseHead, limits: &Limits) -> KeepAlive {
-    let hint = head.fields.get(FieldName::KeepAlive).and_then(timeout_hint);
-    let hinted = hint.map_or(Duration::MAX, |hint| hint.saturating_sub(CLOSE_MARGIN));
-    KeepAlive {
-        period: limits.upstream_idle_timeout.min(hinted),
-        among: limits.upstream_idle_connections,
+impl PoolKey {
+    pub(super) fn new(route: &Route) -> Self {
+        Self { upstream: Arc::clone(&route.upstream), is_public: route.is_public() }
+    }
+}
+
+impl KeepAlive {
+    /// The configured period, or less where the app closes sooner (`Keep-Alive: timeout=5`, as Node
+    /// sends it).
+    pub(super) fn new(head: &ResponseHead, limits: &Limits) -> Self {
+        let hint = head.fields.get(FieldName::KeepAlive).and_then(timeout_hint);
+        let hinted = hint.map_or(Duration::MAX, |hint| hint.saturating_sub(CLOSE_MARGIN));
+        Self {
+            period: limits.upstream_idle_timeout.min(hinted),
+            max_connections: limits.upstream_idle_connections,
+        }
     }
 }
 
@@ -63,48 +75,57 @@ fn timeout_hint(value: &[u8]) -> Option<Duration> {
 }
 
 impl Pool {
-    /// An empty pool, swept until it is dropped.
+    /// Creates an empty pool, and a task that closes expired connections until the pool is dropped.
     pub(super) fn start() -> Arc<Self> {
         let pool = Arc::new(Self::default());
         tokio::spawn(sweep(Arc::downgrade(&pool)));
         pool
     }
 
-    /// The most recently used connection that is within its time.
-    pub(super) fn take(&self, upstream: &Arc<Upstream>) -> Option<Box<Connection>> {
+    /// Takes the most recently used connection that is neither expired nor closed by the app.
+    pub(super) fn take(&self, key: &PoolKey) -> Option<Box<Connection>> {
         let now = Instant::now();
         let mut idle = self.idle();
-        let stack = idle.get_mut(&place(upstream))?;
-        let latest = stack.pop().filter(|latest| latest.until > now);
-        if latest.is_none() {
-            stack.clear(); // most of those below it have waited longer
+        let stack = idle.get_mut(key)?;
+        while let Some(latest) = stack.pop() {
+            if latest.expires <= now {
+                stack.clear(); // most of those below have been idle for longer
+                return None;
+            }
+            let mut connection = latest.connection;
+            if !connection.has_unexpected_input() {
+                return Some(connection);
+            }
         }
-        latest.map(|latest| latest.connection)
+        None
     }
 
-    /// Keeps a connection whose exchange is over, if it may be kept.
-    pub(super) fn put(&self, mut connection: Box<Connection>, keep: KeepAlive) {
-        let Some(until) = Instant::now().checked_add(keep.period) else { return };
-        if keep.period.is_zero() || !connection.is_idle() {
+    /// Keeps a connection that is reusable.
+    pub(super) fn put(&self, connection: Box<Connection>, keep_alive: KeepAlive) {
+        let Some(expires) = Instant::now().checked_add(keep_alive.period) else { return };
+        if keep_alive.period.is_zero() || !connection.is_reusable() {
             return;
         }
         let mut idle = self.idle();
-        let stack = idle.entry(place(connection.upstream())).or_default();
-        if stack.len() < keep.among {
-            stack.push(Idle { connection, until });
+        let stack = match idle.get_mut(connection.key()) {
+            Some(stack) => stack,
+            None => idle.entry(connection.key().clone()).or_default(),
+        };
+        if stack.len() < keep_alive.max_connections {
+            stack.push(IdleConnection { connection, expires });
         }
     }
 
-    fn close_overdue(&self) {
+    fn close_expired(&self) {
         let now = Instant::now();
         self.idle().retain(|_, stack| {
-            stack.retain(|idle| idle.until > now);
+            stack.retain(|idle| idle.expires > now);
             !stack.is_empty()
         });
     }
 
-    /// A panic elsewhere cannot leave a half-changed stack behind.
-    fn idle(&self) -> MutexGuard<'_, Stacks> {
+    /// A panic elsewhere cannot leave a half-changed map behind.
+    fn idle(&self) -> MutexGuard<'_, HashMap<PoolKey, Vec<IdleConnection>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,22 +136,26 @@ async fn sweep(pool: Weak<Pool>) {
     loop {
         ticks.tick().await;
         let Some(pool) = pool.upgrade() else { return };
-        pool.close_overdue();
+        pool.close_expired();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
+    use crate::http1::HeadScanner;
 
     #[test]
-    fn a_connection_is_closed_before_the_app_would() {
+    fn a_connection_is_closed_before_the_app_would_close_it() {
         let keep = |hint: &str| {
-            let fields = [(&b"Keep-Alive"[..], hint.as_bytes())];
-            let head = ResponseHead::from_parts(200, fields.into_iter());
+            let text = format!("HTTP/1.1 200 OK\r\nKeep-Alive: {hint}\r\n\r\n");
+            let mut buf = BytesMut::from(text.as_bytes());
+            let head = ResponseHead::parse(&mut buf, &mut HeadScanner::default(), 1024);
             let limits =
                 Limits { upstream_idle_timeout: Duration::from_secs(10), ..Limits::default() };
-            keep_alive_for(&head, &limits).period
+            KeepAlive::new(&head.unwrap().unwrap(), &limits).period
         };
         assert_eq!(keep("timeout=5"), Duration::from_millis(4500));
         assert_eq!(keep("timeout=2, max=100"), Duration::from_millis(1500));

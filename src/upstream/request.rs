@@ -1,43 +1,48 @@
-//! A request as the app is sent it.
+//! A request as it is sent to the app.
 
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 
 use super::header_filter::UpstreamHead;
-use crate::gate::Admitted;
+use crate::gate::{Admitted, ReplayReservation};
 use crate::limits::Reservation;
 
-/// A request in HTTP/1.1.
+/// An HTTP/1.1 request, ready to be written.
 pub(super) struct UpstreamRequest {
-    /// Its head, and the body behind it where that is short.
+    /// The head, and the body after it where that is short.
     pub(super) head: Vec<u8>,
     /// The body, where it is longer.
     pub(super) body: Bytes,
-    /// Its method is `HEAD`.
-    pub(super) to_head: bool,
-    pub(super) handshake: bool,
+    /// The method is `HEAD`.
+    pub(super) is_head: bool,
+    /// The request is a WebSocket handshake.
+    pub(super) is_handshake: bool,
+    /// The memory that the body occupies.
+    pub(super) reservation: Reservation,
+    /// The signature's entry in the replay cache, until the first byte is sent.
+    pub(super) replay: Option<ReplayReservation>,
 }
 
-/// Bodies up to this size are sent in one piece with their head: copying is cheaper than a second
-/// piece.
+/// Bodies up to this size are copied behind their head: cheaper than a second slice in the system
+/// call.
 const INLINE_BODY_MAX: usize = 4096;
 
 impl UpstreamRequest {
-    /// What was admitted, as it is sent, and the room that its body takes.
-    pub(super) fn of(admitted: Admitted, peer: Option<IpAddr>) -> (Self, Reservation) {
+    pub(super) fn new(admitted: Admitted, peer: Option<IpAddr>) -> Self {
         let route = Arc::clone(admitted.route());
-        let handshake = admitted.is_handshake();
-        let called = route.append_forwarded.then(|| admitted.called());
-        let (head, body, held) = admitted.into_request();
-        let mut for_app = UpstreamHead::new(&head, handshake, body.len());
-        if let Some(called) = called {
-            for_app.append_forwarded(peer, &called);
+        let is_handshake = admitted.is_handshake();
+        let origin = route.append_forwarded.then(|| admitted.effective_origin());
+        let (head, body, reservation, replay) = admitted.into_parts();
+        let is_head = head.method() == "HEAD";
+        let mut upstream_head = UpstreamHead::new(&head, is_handshake, body.len());
+        if let Some(origin) = origin {
+            upstream_head.append_forwarded(peer, &origin);
         }
-        let short = body.len() <= INLINE_BODY_MAX;
-        let (with_head, body) = if short { (body, Bytes::new()) } else { (Bytes::new(), body) };
-        let mut text = for_app.written(with_head.len());
-        text.extend_from_slice(&with_head);
-        (Self { head: text, body, to_head: head.method() == "HEAD", handshake }, held)
+        let is_short = body.len() <= INLINE_BODY_MAX;
+        let (inline, body) = if is_short { (body, Bytes::new()) } else { (Bytes::new(), body) };
+        let mut head = upstream_head.encode(inline.len());
+        head.extend_from_slice(&inline);
+        Self { head, body, is_head, is_handshake, reservation, replay }
     }
 }

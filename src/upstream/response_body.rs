@@ -1,4 +1,4 @@
-//! The app's answer on its way back.
+//! The body of the app's response.
 
 use std::{
     io,
@@ -9,126 +9,120 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep, timeout},
+};
 
 use super::{
     connection::Connection,
     pool::{KeepAlive, Pool},
 };
-use crate::http1::BodyDecoder;
-use crate::limits::{InFlightPermit, Limits, Reservation};
+use crate::limits::{InFlightPermit, Reservation};
 
 /// A response body, streamed as the app sends it. Polling it drives the upstream connection; at its
-/// end the connection goes back to the pool.
+/// end the connection returns to the pool. Dropped before its end, it closes the connection.
 #[derive(Debug)]
 pub struct ResponseBody {
-    source: BodySource,
-    /// How long the app may be silent while it is listened to.
-    pause: Duration,
-    silence: Option<Pin<Box<Sleep>>>,
-    /// It has spoken since the timer was set.
-    spoke: bool,
-    /// Counted as with the app until the answer is over.
-    entered: Option<InFlightPermit>,
-    /// The room of a body that the app has not had whole when it began to answer.
-    held: Option<Reservation>,
+    /// `None` once the body is complete.
+    active: Option<ActiveBody>,
 }
 
-/// Where the body comes from.
+/// A body that is not complete, and what is held for it.
 #[derive(Debug)]
-enum BodySource {
-    /// A connection of its own.
-    Http1(Http1Body),
-    /// There is none, as behind a 101.
-    Empty,
+pub(super) struct ActiveBody {
+    pub(super) connection: Box<Connection>,
+    pub(super) keep_alive: KeepAlive,
+    pub(super) pool: Arc<Pool>,
+    /// Longest pause of the app while a client waits for data.
+    pub(super) idle_timeout: Duration,
+    /// Counts the request as in flight.
+    pub(super) _permit: InFlightPermit,
+    /// Memory of a request body that is not sent whole when the response begins.
+    pub(super) reservation: Option<Reservation>,
+    /// Keeps the worker from ending.
+    pub(super) alive: mpsc::Sender<()>,
+    pub(super) idle: IdleTimer,
 }
 
-#[derive(Debug)]
-struct Http1Body {
-    rest: BodyDecoder,
-    connection: Box<Connection>,
-    keep: KeepAlive,
-    pool: Arc<Pool>,
+/// Measures a pause of the app. Armed on the first `Pending` after data, so that it counts only
+/// time spent waiting for the app, not for a slow client.
+#[derive(Debug, Default)]
+pub(super) struct IdleTimer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    is_armed: bool,
 }
+
+/// Most time for an app to take the rest of a request after its response is complete.
+const SEND_REST_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl ResponseBody {
-    pub(super) fn new(
-        rest: BodyDecoder,
-        connection: Box<Connection>,
-        keep: KeepAlive,
-        pool: Arc<Pool>,
-        limits: &Limits,
-    ) -> Self {
-        Self::of(
-            BodySource::Http1(Http1Body { rest, connection, keep, pool }),
-            limits.response_idle_timeout,
-        )
+    pub(super) fn new(active: ActiveBody) -> Self {
+        let mut body = Self { active: Some(active) };
+        body.release_if_complete();
+        body
     }
 
-    /// An answer without a body of its own, as a 101.
+    /// A body of no bytes, as of a 101.
     pub(super) const fn empty() -> Self {
-        Self::of(BodySource::Empty, Duration::ZERO)
+        Self { active: None }
     }
 
-    const fn of(source: BodySource, pause: Duration) -> Self {
-        Self { source, pause, silence: None, spoke: false, entered: None, held: None }
-    }
-
-    /// Counts the request as with the app until this answer is over, and its body's room as taken
-    /// while some of it is still to be sent. A tunnel is counted apart.
-    pub(super) fn count(&mut self, entered: InFlightPermit, held: Reservation) {
-        let has_unsent =
-            matches!(&self.source, BodySource::Http1(own) if own.connection.has_unsent());
-        self.held = has_unsent.then_some(held);
-        let counts = !matches!(self.source, BodySource::Empty);
-        self.entered = counts.then_some(entered);
-    }
-
-    /// How many bytes are to come, where that is known.
+    /// Returns the number of bytes that are to come, where it is known.
     #[must_use]
-    pub fn length(&self) -> Option<u64> {
-        match &self.source {
-            BodySource::Http1(own) => own.rest.length(),
-            BodySource::Empty => Some(0),
-        }
+    pub fn remaining(&self) -> Option<u64> {
+        self.active.as_ref().map_or(Some(0), |active| active.connection.remaining())
     }
 
-    /// The next piece, as the app sends it; nothing at the end. Trailers are dropped.
+    /// Returns the next data as the app sends it; `None` at the end. Trailers are dropped.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        let data = match &mut self.source {
-            BodySource::Http1(own) => own.connection.poll_body(&mut own.rest, cx),
-            BodySource::Empty => Poll::Ready(None),
-        };
+        let Some(active) = &mut self.active else { return Poll::Ready(None) };
+        let data = active.connection.poll_body(cx);
         match &data {
-            Poll::Ready(_) => self.spoke = true,
-            Poll::Pending if self.is_silent(cx) => {
+            Poll::Ready(_) => active.idle.is_armed = false,
+            Poll::Pending if active.idle.poll_elapsed(active.idle_timeout, cx) => {
                 return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
             }
             Poll::Pending => {}
         }
+        self.release_if_complete();
         data
     }
 
-    /// Whether the app has been silent for too long. The timer exists only once it has paused, and
-    /// runs from when it was listened to in vain: a slow client is no silence of the app's.
-    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.pause)));
-        if std::mem::take(&mut self.spoke)
-            && let Some(next) = Instant::now().checked_add(self.pause)
-        {
-            silence.as_mut().reset(next);
+    /// Gives the connection and the permits back once the response is complete.
+    fn release_if_complete(&mut self) {
+        let complete = self.active.take_if(|active| active.connection.is_response_complete());
+        let Some(ActiveBody {
+            connection, keep_alive, pool, reservation, alive, idle_timeout, ..
+        }) = complete
+        else {
+            return;
+        };
+        if connection.has_unsent() {
+            tokio::spawn(send_rest(connection, idle_timeout, (reservation, alive)));
+        } else {
+            pool.put(connection, keep_alive);
         }
-        silence.as_mut().poll(cx).is_ready()
     }
 }
 
-/// The answer is over, or nobody wants the rest: then the connection is of no more use.
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        if let BodySource::Http1(own) = std::mem::replace(&mut self.source, BodySource::Empty)
-            && own.rest.is_over()
+/// Sends the rest of a request whose response is complete: an app may answer at once and read the
+/// body later. The client does not wait for it, and the connection is not used again.
+async fn send_rest<T>(mut connection: Box<Connection>, idle_timeout: Duration, held: T) {
+    if timeout(SEND_REST_TIMEOUT, connection.send_rest(idle_timeout)).await.is_err() {
+        tracing::debug!("the app did not take the rest of a request in time");
+    }
+    drop(held);
+}
+
+impl IdleTimer {
+    fn poll_elapsed(&mut self, timeout: Duration, cx: &mut Context<'_>) -> bool {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        if !std::mem::replace(&mut self.is_armed, true)
+            && let Some(deadline) = Instant::now().checked_add(timeout)
         {
-            own.pool.put(own.connection, own.keep);
+            sleep.as_mut().reset(deadline);
         }
+        sleep.as_mut().poll(cx).is_ready()
     }
 }
