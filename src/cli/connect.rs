@@ -38,7 +38,7 @@ impl Destination {
         let name = ServerName::try_from(bare.unwrap_or(name).to_owned());
         let name =
             name.map_err(|_| CliError::Usage("no certificate can be for this URL's host"))?;
-        let config = config::client(roots).map_err(io::Error::other)?;
+        let config = config::client_config(roots).map_err(io::Error::other)?;
         Ok(Self { address, tls: Some((name, config)) })
     }
 

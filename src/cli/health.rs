@@ -55,7 +55,7 @@ fn address(args: &HealthArgs) -> io::Result<Listen> {
     }
     let none = || io::Error::other("no admin listener: write [admin] listen, or give --url");
     let file = args.file.path().ok_or_else(none)?;
-    config::admin_of(&file)?.ok_or_else(none)
+    config::read_admin_listen(&file)?.ok_or_else(none)
 }
 
 fn named(url: &str) -> io::Result<Listen> {

@@ -143,15 +143,15 @@ fn what_will_hurt_is_pointed_out() {
     assert_eq!(said.code, Some(0), "{said:?}");
     let expected = [
         "gatekeeper.toml:1:14: it begins with http://",
-        "gatekeeper.toml:3:47: a token stands in this file",
+        "gatekeeper.toml:3:47: this file contains a token",
         "gatekeeper.toml:3:47: the token is not 32 hex digits",
         "accounts.toml:1:38: the token is not 32 hex digits",
-        "accounts.toml:1:38: tokens stand in this file, and every user",
-        "gatekeeper.toml:7:1: /Voice/* is public and meets /voice, which is guarded",
+        "accounts.toml:1:38: this file contains tokens, and every user",
+        "gatekeeper.toml:7:1: /Voice/* is public and overlaps /voice, which is guarded",
         "gatekeeper.toml:10:1: /open is public",
         "gatekeeper.toml:13:1: the admin listener is not on loopback",
-        "gatekeeper.toml:15:1: every peer is believed",
-        "gatekeeper.toml:19:20: Twilio gives up after 15 s",
+        "gatekeeper.toml:15:1: every peer is trusted",
+        "gatekeeper.toml:19:20: Twilio times out after 15 s",
     ];
     for warning in expected {
         assert!(said.all().contains(warning), "{warning}: {said:?}");
