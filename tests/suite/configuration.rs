@@ -175,7 +175,7 @@ fn what_will_not_hurt_is_passed_over() {
     for line in [
         "listening on 127.0.0.1:8080, unix:/run/gate",
         "admin on 127.0.0.1:9090",
-        "believing 127.0.0.1/32, unix about *.ngrok.app, h.example",
+        "trusting 127.0.0.1/32, unix about *.ngrok.app, h.example",
         "unix:/run/app",
     ] {
         assert!(said.all().contains(line), "{line}: {said:?}");
