@@ -214,7 +214,7 @@ pub struct RawLimits {
     /// Maximum number of connections from one address, or from one IPv6 /64. Default: a quarter of
     /// max_connections.
     pub max_connections_per_peer: Option<Located<usize>>,
-    /// Requests at once between their head and the end of their answer. Default: 1024.
+    /// Maximum number of accepted requests in flight, until the end of their response. Default: 1024.
     pub max_in_flight: Option<Located<usize>>,
     /// Maximum size of all buffered request bodies together, in bytes. Default: 67108864.
     pub max_buffered_bytes: Option<Located<u64>>,

@@ -310,7 +310,7 @@ mod tests {
             ("cert.pem", "cert.pem", "there is no private key", "cert.pem"),
             ("broken.pem", "key.pem", "", "broken.pem is not a PEM file"),
             ("odd.pem", "key.pem", "the certificate in", "odd.pem"),
-            ("cert.pem", "other.pem", "the private key in", "other.pem is not that of"),
+            ("cert.pem", "other.pem", "the private key in", "other.pem does not belong to"),
         ] {
             let message = fault(cert, key);
             assert!(
