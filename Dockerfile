@@ -1,20 +1,20 @@
 # docker build -t gatekeeper .
 # docker run --read-only -p 127.0.0.1:8080:8080 -v "$PWD/gate:/etc/gatekeeper:ro" gatekeeper
 #
-# deploy/docker/README.md has the folder `gate` and the rest. amd64 and arm64 are built alike, each
-# on its own kind: nothing here names one.
+# deploy/docker/README.md has the folder `gate` and the rest. amd64 and arm64 are built
+# with the same file, each natively.
 #
-# Any image with cargo, a C compiler and libc.a will do, say of your own registry.
+# Any image with cargo, a C compiler and libc.a works, such as one from your own registry.
 ARG BUILD_BASE=rust:1.95-bookworm
-# The binary is static and needs nothing of this one.
+# The binary is static and needs nothing from this image.
 ARG RUNTIME_BASE=scratch
 
 FROM ${BUILD_BASE} AS build
 WORKDIR /build
-# One static binary: C library, name resolution and all. --target keeps the flag away from what
-# runs only while building.
+# One static binary, with the C library and name resolution. --target keeps the flag away from
+# build scripts and procedural macros.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
-# The dependencies alone first: this layer is built anew only when Cargo.toml or Cargo.lock changes
+# The dependencies alone first: this layer is rebuilt only when Cargo.toml or Cargo.lock changes
 # (or a bench, which Cargo.toml names).
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
@@ -23,11 +23,11 @@ RUN mkdir src \
     && touch src/lib.rs \
     && cargo build --release --locked --bin gatekeeper --target "$(rustc --print host-tuple)" \
     && rm -r src
-# Then the real source. `touch`, because cargo goes by time and these files may be older than the
-# placeholders were.
+# Then the real source. `touch`, because cargo compares modification times and these files may be older
+# than the placeholders.
 COPY build.rs ./
 COPY src src
-# The commit that `gatekeeper --version` names; there is no .git in here.
+# The commit that `gatekeeper --version` names; there is no .git in the build context.
 ARG COMMIT=""
 RUN touch build.rs src/main.rs src/lib.rs \
     && GATEKEEPER_COMMIT="$COMMIT" cargo build --release --locked --bin gatekeeper --target "$(rustc --print host-tuple)" \

@@ -1,5 +1,5 @@
-//! Tells the binary its version and the commit that it was built from: `GATEKEEPER_COMMIT`, else
-//! what `.git` says, else none.
+//! Passes the version and the commit to the build: the commit is `GATEKEEPER_COMMIT`, else that of
+//! `.git`, else empty.
 
 use std::{
     env, fs,
@@ -17,7 +17,7 @@ fn main() {
     println!("cargo::rustc-env=GATEKEEPER_VERSION={version}");
 }
 
-/// The commit that is checked out here, read without asking git, which may not be there.
+/// Reads the checked-out commit from `.git`; git itself may not be installed.
 fn commit_here() -> Option<String> {
     let git = git_folder(Path::new("."))?;
     let head = watched(&git.join("HEAD"))?;
@@ -27,7 +27,7 @@ fn commit_here() -> Option<String> {
     watched(&common.join(name)).or_else(|| packed(&common.join("packed-refs"), name))
 }
 
-/// `.git` is a folder, or in a worktree a file that names one.
+/// Finds the git folder: `.git`, or in a worktree the folder that the file `.git` names.
 fn git_folder(here: &Path) -> Option<PathBuf> {
     let git = here.join(".git");
     if git.is_dir() {
@@ -37,14 +37,14 @@ fn git_folder(here: &Path) -> Option<PathBuf> {
     Some(here.join(text.trim().strip_prefix("gitdir: ")?))
 }
 
-/// The commit behind a name that git has packed away.
+/// Looks up a reference in `packed-refs`.
 fn packed(file: &Path, name: &str) -> Option<String> {
     let text = watched(file)?;
     let line = text.lines().find(|line| line.ends_with(&format!(" {name}")))?;
     line.split(' ').next().map(str::to_owned)
 }
 
-/// The file's text; the next build looks at it again if it has changed.
+/// Reads a file, and makes cargo rerun this script when it changes.
 fn watched(file: &Path) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     println!("cargo::rerun-if-changed={}", file.display());

@@ -1,4 +1,4 @@
-//! The binary: arguments in, exit code out. Everything else is the library's.
+//! The `gatekeeper` binary. Everything is in the library.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! `gatekeeper check`: the routes as a table, or every fault.
+//! `gatekeeper check`: prints the routes as a table, or every fault.
 
 use std::process::ExitCode;
 
-use super::{CliError, print};
+use super::{error::CliError, print};
 use crate::config::{self, Config, Sources};
 use crate::net::Listen;
 use crate::routes::{Access, Route};
@@ -17,25 +17,26 @@ pub(super) fn check(sources: &Sources) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The routes as a table, and what will hurt.
+/// Describes listeners, routes and warnings.
 fn describe(config: &Config) -> String {
-    let head = ["ROUTE", "METHODS", "ACCESS", "SIGNED AS", "UPSTREAM"].map(String::from).to_vec();
+    let header = ["ROUTE", "METHODS", "ACCESS", "SIGNED AS", "UPSTREAM"].map(String::from).to_vec();
     let routes = config.table.routes().iter().map(|route| row(route));
-    let rows: Vec<_> = std::iter::once(head).chain(routes).collect();
+    let rows: Vec<_> = std::iter::once(header).chain(routes).collect();
     let table = print::table(&rows);
-    format!("{}\n{table}\n{}", sockets(config), warnings(config))
+    format!("{}\n{table}\n{}", describe_listeners(config), warnings(config))
 }
 
-/// Where it listens and whom it believes.
-fn sockets(config: &Config) -> String {
-    let listen: Vec<_> = config.listen.iter().map(|listen| socket(listen, config)).collect();
+/// Describes the listeners and the trusted proxies.
+fn describe_listeners(config: &Config) -> String {
+    let listen: Vec<_> =
+        config.listen.iter().map(|listen| describe_listener(listen, config)).collect();
     let admin = config.admin.as_ref().map(|admin| format!("admin on {admin}\n"));
-    let trust = config.table.trust().map(|trust| format!("believing {trust}\n"));
+    let trust = config.table.trust().map(|trust| format!("trusting {trust}\n"));
     let [admin, trust] = [admin, trust].map(Option::unwrap_or_default);
     format!("listening on {}\n{admin}{trust}", listen.join(", "))
 }
 
-fn socket(listen: &Listen, config: &Config) -> String {
+fn describe_listener(listen: &Listen, config: &Config) -> String {
     match (listen, &config.tls) {
         (_, None) => listen.to_string(),
         (Listen::Tcp(address), Some(_)) => format!("https://{address}"),
@@ -58,7 +59,7 @@ fn row(route: &Route) -> Vec<String> {
     let signed_as = match &route.origin {
         _ if route.is_public() => "-".to_owned(),
         Some(origin) => origin.to_string(),
-        None => "as proxies tell".to_owned(),
+        None => "as stated by proxies".to_owned(),
     };
     vec![
         route.path.to_string(),

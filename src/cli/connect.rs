@@ -1,47 +1,57 @@
-//! Where `send` connects to: plainly, or over TLS.
+//! Connects to the gate for `send`, with or without TLS.
 
 use std::{
     io::{self, Read, Write},
     net::{TcpStream, ToSocketAddrs},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
-use super::{CliError, send::IO_TIMEOUT};
+use super::error::CliError;
 use crate::{
     config,
     signature::{OriginFault, split_port},
 };
 
-/// Another end to talk to.
+/// Timeout to connect and for each read: as long as Twilio waits for a webhook's response.
+const IO_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An address to connect to, and its TLS.
 pub(super) struct Destination {
     address: String,
     tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
 }
 
-/// Bytes out and in.
+/// A stream, plain or TLS.
 pub(super) trait ReadWrite: Read + Write {}
 impl<L: Read + Write> ReadWrite for L {}
 
 impl Destination {
-    /// The URL's host, or the one in `to`. Over TLS it has to be whom the URL names, wherever it is.
-    pub(super) fn of(url: &str, to: Option<&str>, roots: Option<&Path>) -> Result<Self, CliError> {
-        let (is_secure, host, port) = end(to.unwrap_or(url))?;
+    /// Parses the endpoint of `url`, or of `to` if given. Over TLS the server's certificate must be for
+    /// the host of `url` in both cases.
+    pub(super) fn parse(
+        url: &str,
+        to: Option<&str>,
+        roots: Option<&Path>,
+    ) -> Result<Self, CliError> {
+        let (is_secure, host, port) = parse_endpoint(to.unwrap_or(url))?;
         let address = format!("{host}:{port}");
         if !is_secure {
             return Ok(Self { address, tls: None });
         }
-        let (_, name, _) = end(url)?;
+        let (_, name, _) = parse_endpoint(url)?;
         let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let name = ServerName::try_from(bare.unwrap_or(name).to_owned());
         let name =
-            name.map_err(|_| CliError::Usage("no certificate can be for this URL's host"))?;
-        let config = config::client(roots).map_err(io::Error::other)?;
+            name.map_err(|_| CliError::Usage("this URL's host cannot be in a certificate"))?;
+        let config = config::client_config(roots).map_err(io::Error::other)?;
         Ok(Self { address, tls: Some((name, config)) })
     }
 
+    /// Opens a connection.
     pub(super) fn connect(&self) -> io::Result<Box<dyn ReadWrite>> {
         let socket = connect(&self.address)?;
         let Some((name, config)) = &self.tls else { return Ok(Box::new(socket)) };
@@ -51,7 +61,7 @@ impl Destination {
     }
 }
 
-/// A socket with patience on it.
+/// Opens a TCP connection with timeouts.
 pub(super) fn connect(address: &str) -> io::Result<TcpStream> {
     let resolved = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
     let stream = TcpStream::connect_timeout(&resolved, IO_TIMEOUT)?;
@@ -59,8 +69,8 @@ pub(super) fn connect(address: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Whether over TLS, and host and port.
-fn end(url: &str) -> Result<(bool, &str, u16), CliError> {
+/// Parses a URL into whether it uses TLS, host and port.
+fn parse_endpoint(url: &str) -> Result<(bool, &str, u16), CliError> {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let is_secure = match scheme {
         "https" | "wss" => true,
@@ -79,15 +89,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_an_end() {
+    fn url_is_parsed_into_tls_host_and_port() {
         for (url, expected) in [
             ("http://h", (false, "h", 80)),
             ("https://user:p@h.example:8443/a@b?c", (true, "h.example", 8443)),
             ("wss://[::1]/media", (true, "[::1]", 443)),
         ] {
-            assert_eq!(end(url).ok(), Some(expected), "{url}");
+            assert_eq!(parse_endpoint(url).ok(), Some(expected), "{url}");
         }
-        assert!(end("h.example/voice").is_err());
-        assert!(end("https:///voice").is_err());
+        assert!(parse_endpoint("h.example/voice").is_err());
+        assert!(parse_endpoint("https:///voice").is_err());
     }
 }

@@ -13,22 +13,19 @@ use std::{
 
 use clap::Args;
 
-use super::{CliError, print, run::Signals, send::raw_exchange};
+use super::{error::CliError, print, run::Signals, send::send_raw};
 use crate::config;
 use crate::daemon;
 use crate::telemetry::Exporters;
-use cast::{Scene, Stage};
+use cast::{PUBLIC_URL, Scene, Stage};
 use hotline::Hotline;
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// End after the table: exit code 0 when every answer was the expected one
+    /// Exit after the table, with 0 if every response was the expected one
     #[arg(long)]
     once: bool,
 }
-
-/// What Twilio has on file in this story.
-const PUBLIC_URL: &str = "https://hooks.example.com";
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, CliError> {
     let hotline = Hotline::open()?;
@@ -59,13 +56,13 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, CliError> {
         print::line(&format!(
             "\nTry it yourself; change a letter and see it refused:\n\n  {line}\n\nCtrl-C ends."
         ))?;
-        Signals::caught()?.wait();
+        Signals::catch()?.wait();
     }
     server.stop();
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The configuration that a reader of the article would write.
+/// Returns the configuration that a reader of the article would write.
 fn configuration(hotline: &Hotline, stage: &Stage) -> String {
     let (token, other) = (stage.token(), stage.other_token());
     format!(
@@ -102,7 +99,7 @@ struct Act<'s> {
 fn play<'s>(scenes: &'s [Scene], hotline: &Hotline, gate: &str) -> io::Result<Vec<Act<'s>>> {
     let acts = scenes.iter().map(|scene| {
         let before = hotline.calls();
-        let answer = raw_exchange(&scene.request, gate)?;
+        let answer = send_raw(&scene.request, gate)?;
         let app_saw_it = hotline.calls() > before;
         Ok(Act { scene, status: status(&answer), app_saw_it })
     });
@@ -130,14 +127,14 @@ fn rows(acts: &[Act<'_>]) -> Vec<Vec<String>> {
     std::iter::once(head).chain(body).collect()
 }
 
-/// The number in the status line.
+/// Parses the status code of a response.
 fn status(answer: &[u8]) -> u16 {
     let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let number = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
     std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// A fresh token, in the shape of Twilio's.
+/// Returns a random token in the form of Twilio's.
 fn token() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! `gatekeeper health`: asks the admin listener for readiness, where there is no shell to ask with.
+//! `gatekeeper health`: asks the admin listener for readiness, for images without a shell or curl.
 
 use std::{
     io::{self, Read, Write},
@@ -10,34 +10,38 @@ use std::{
 
 use clap::Args;
 
-use super::{CliError, FAILURE, FileArgs, print};
+use super::{
+    args::FileArgs,
+    error::{CliError, FAILURE},
+    print,
+};
 use crate::{
     config,
     net::Listen,
     routes::{Address, Upstream},
 };
 
-/// How long the answer may take: less than a container's health check usually has.
+/// Timeout to connect and to read: below the usual timeout of a container's health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-/// The status line is all that is wanted.
+/// Maximum bytes read of the response: only the status line matters.
 const MAX_RESPONSE: u64 = 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// The admin listener, instead of the file's: http://127.0.0.1:9090 or unix:/path
+    /// Address of the admin listener, instead of the one in the file: http://127.0.0.1:9090 or unix:/path
     #[arg(long, value_name = "URL", env = "GATEKEEPER_ADMIN")]
     url: Option<String>,
 }
 
-/// 0 or 1, and one line, whatever comes.
+/// Prints one line and exits with 0 or 1, whatever fails.
 pub(super) fn health(args: &HealthArgs) -> Result<ExitCode, CliError> {
-    let asked = address(args).and_then(|address| {
-        let status = ask(&address);
+    let result = resolve_address(args).and_then(|address| {
+        let status = request_status(&address);
         status.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
     });
-    match asked {
+    match result {
         Ok(200) => {
             print::line("ready")?;
             return Ok(ExitCode::SUCCESS);
@@ -49,21 +53,21 @@ pub(super) fn health(args: &HealthArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::from(FAILURE))
 }
 
-fn address(args: &HealthArgs) -> io::Result<Listen> {
+fn resolve_address(args: &HealthArgs) -> io::Result<Listen> {
     if let Some(url) = &args.url {
-        return named(url);
+        return parse_url(url);
     }
     let none = || io::Error::other("no admin listener: write [admin] listen, or give --url");
     let file = args.file.path().ok_or_else(none)?;
-    config::admin_of(&file)?.ok_or_else(none)
+    config::read_admin_listen(&file)?.ok_or_else(none)
 }
 
-fn named(url: &str) -> io::Result<Listen> {
+fn parse_url(url: &str) -> io::Result<Listen> {
     let upstream = Upstream::parse(url).map_err(io::Error::other)?;
     match upstream.address() {
         Address::Unix(path) => Ok(Listen::Unix(path.clone())),
         Address::Host { .. } if upstream.is_https() => {
-            Err(io::Error::other("the admin listener speaks http"))
+            Err(io::Error::other("the admin listener speaks HTTP, not HTTPS"))
         }
         Address::Host { host, port } => {
             let resolved = (&**host, *port).to_socket_addrs()?.next();
@@ -72,25 +76,25 @@ fn named(url: &str) -> io::Result<Listen> {
     }
 }
 
-/// The status of `/readyz`.
-fn ask(listen: &Listen) -> io::Result<u16> {
+/// Returns the status of `/readyz`.
+fn request_status(listen: &Listen) -> io::Result<u16> {
     match listen {
         Listen::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(&reachable(*address), HEALTH_TIMEOUT)?;
+            let stream = TcpStream::connect_timeout(&to_reachable(*address), HEALTH_TIMEOUT)?;
             stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-            status(stream)
+            read_status(stream)
         }
         Listen::Unix(path) => {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-            status(stream)
+            read_status(stream)
         }
         Listen::Systemd => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
-/// Who listens everywhere is reached over loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+/// Replaces the unspecified address (0.0.0.0, ::) by loopback, where it can be reached.
+fn to_reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -99,7 +103,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn status(mut stream: impl Read + Write) -> io::Result<u16> {
+fn read_status(mut stream: impl Read + Write) -> io::Result<u16> {
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut head = Vec::new();
     stream.take(MAX_RESPONSE).read_to_end(&mut head)?;

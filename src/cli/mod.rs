@@ -1,8 +1,10 @@
-//! The commands. Sole user of clap; with `config/secret`, sole reader of the environment.
+//! The commands. Only this module uses clap; only it and `config/secret` read the environment.
 
+mod args;
 mod check;
 mod connect;
 mod demo;
+mod error;
 mod health;
 mod print;
 mod run;
@@ -12,17 +14,12 @@ mod webhook;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{RawConfig, Sources};
-
-/// Run-time failure.
-const FAILURE: u8 = 1;
-/// Wrong usage (sysexits.h `EX_USAGE`).
-const USAGE: u8 = 64;
-/// Wrong configuration (sysexits.h `EX_CONFIG`).
-const CONFIG: u8 = 78;
+use crate::config::RawConfig;
+use args::RunArgs;
+use error::{CliError, FAILURE, USAGE};
 
 /// Lets a webhook through only when Twilio signed exactly this URL and exactly this body.
 #[derive(Debug, Parser)]
@@ -34,21 +31,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Stand in front of an app: the main job
+    /// Verify requests and forward them to an app
     Run(RunArgs),
-    /// Show the real gatekeeper at work in front of a weather hotline
+    /// Run the gate in front of a sample weather hotline and show what it accepts and refuses
     Demo(demo::DemoArgs),
-    /// Read the configuration as `run` would; print the routes, or every fault
+    /// Validate the configuration; print the routes, or every fault
     Check(RunArgs),
     /// Print the X-Twilio-Signature of a request
     Sign(sign::SignArgs),
-    /// Sign a request and really send it
+    /// Sign a request and send it
     Send(send::SendArgs),
-    /// Ask the admin listener whether the gate is ready: exit 0 or 1
+    /// Ask the admin listener whether the gate is ready; exit with 0 or 1
     Health(health::HealthArgs),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Print completions for a shell
+    /// Print shell completions
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: Shell,
@@ -56,54 +53,12 @@ enum Command {
     /// Write the man pages into a folder
     #[command(hide = true)]
     Man {
-        /// The folder, which must be there
+        /// An existing folder
         folder: PathBuf,
     },
 }
 
-/// Where the configuration is.
-#[derive(Debug, Args)]
-struct FileArgs {
-    /// The configuration file [default: gatekeeper.toml, if it is there]
-    #[arg(short, long, value_name = "FILE", env = "GATEKEEPER_CONFIG")]
-    config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct RunArgs {
-    #[command(flatten)]
-    file: FileArgs,
-    /// Where to listen, as 0.0.0.0:8080
-    #[arg(long, value_name = "ADDR", env = "GATEKEEPER_LISTEN")]
-    listen: Option<String>,
-    /// What Twilio has on file, as https://hooks.example.com
-    #[arg(long, value_name = "URL", env = "GATEKEEPER_PUBLIC_URL")]
-    public_url: Option<String>,
-    /// Where the app listens, as http://127.0.0.1:3030
-    #[arg(long, value_name = "URL", env = "GATEKEEPER_UPSTREAM")]
-    upstream: Option<String>,
-}
-
-impl FileArgs {
-    /// The named file, or the one that lies here.
-    fn path(&self) -> Option<PathBuf> {
-        let here = PathBuf::from("gatekeeper.toml");
-        self.config.clone().or_else(|| here.exists().then_some(here))
-    }
-}
-
-impl RunArgs {
-    fn sources(&self) -> Sources {
-        Sources {
-            file: self.file.path(),
-            listen: self.listen.clone(),
-            public_url: self.public_url.clone(),
-            upstream: self.upstream.clone(),
-        }
-    }
-}
-
-/// Reads the arguments and does as they say.
+/// Parses the arguments and runs the command. Returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -113,42 +68,19 @@ pub fn main() -> ExitCode {
             return error.print().map_or(ExitCode::from(FAILURE), |()| ExitCode::from(code));
         }
     };
-    let done = match &cli.command {
+    execute(&cli.command).unwrap_or_else(|error| error.report())
+}
+
+fn execute(command: &Command) -> Result<ExitCode, CliError> {
+    match command {
         Command::Run(args) => run::run(&args.sources()),
         Command::Demo(args) => demo::demo(args),
         Command::Check(args) => check::check(&args.sources()),
         Command::Sign(args) => sign::sign(args),
         Command::Send(args) => send::send(args),
         Command::Health(args) => health::health(args),
-        Command::Schema => print::schema(&schemars::schema_for!(RawConfig)),
-        Command::Completions { shell } => print::completions(&mut Cli::command(), *shell),
-        Command::Man { folder } => print::man(Cli::command(), folder),
-    };
-    done.unwrap_or_else(|failed| failed.tell())
-}
-
-/// Why a command did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-enum CliError {
-    /// Something went wrong at run time.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// The configuration is faulty.
-    #[error("{0}")]
-    Config(#[from] crate::config::Faults),
-    /// The arguments contradict each other or name nothing.
-    #[error("{0}")]
-    Usage(&'static str),
-}
-
-impl CliError {
-    fn tell(&self) -> ExitCode {
-        let (code, text) = match self {
-            Self::Io(error) => (FAILURE, format!("gatekeeper: {error}")),
-            Self::Config(faults) => (CONFIG, faults.to_string()),
-            Self::Usage(what) => (USAGE, format!("gatekeeper: {what}")),
-        };
-        print::error(&text);
-        ExitCode::from(code)
+        Command::Schema => Ok(print::schema(&schemars::schema_for!(RawConfig))?),
+        Command::Completions { shell } => Ok(print::completions(&mut Cli::command(), *shell)?),
+        Command::Man { folder } => Ok(print::man(Cli::command(), folder)?),
     }
 }

@@ -1,4 +1,4 @@
-//! What the commands print.
+//! Prints the output of the commands.
 
 use std::{
     io::{self, Write},
@@ -8,37 +8,37 @@ use std::{
 
 use clap_complete::Shell;
 
-use super::CliError;
-
-/// A line on standard output.
+/// Prints a line on standard output.
 pub(super) fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
-/// A text on standard error; where even that fails there is nobody left to tell.
+/// Prints text on standard error. A failure is ignored: there is nowhere else to report it.
 pub(super) fn error(text: &str) {
-    let _unheard = writeln!(io::stderr().lock(), "{}", text.trim_end());
+    let _failed = writeln!(io::stderr().lock(), "{}", text.trim_end());
 }
 
-pub(super) fn schema(schema: &schemars::Schema) -> Result<ExitCode, CliError> {
+/// Prints the JSON Schema of the configuration.
+pub(super) fn schema(schema: &schemars::Schema) -> io::Result<ExitCode> {
     line(&serde_json::to_string_pretty(schema).map_err(io::Error::other)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn completions(command: &mut clap::Command, shell: Shell) -> Result<ExitCode, CliError> {
+/// Prints a completion script.
+pub(super) fn completions(command: &mut clap::Command, shell: Shell) -> io::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(shell, command, "gatekeeper", &mut script);
     io::stdout().lock().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// One man page for the program and one for each of its commands.
-pub(super) fn man(command: clap::Command, folder: &Path) -> Result<ExitCode, CliError> {
+/// Writes a man page for the program and one for each command.
+pub(super) fn man(command: clap::Command, folder: &Path) -> io::Result<ExitCode> {
     clap_mangen::generate_to(command, folder)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A table with its columns in line, the first row its head.
+/// Formats rows as a table with aligned columns; the first row is the header.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {

@@ -1,4 +1,4 @@
-//! `gatekeeper run`: the main job.
+//! `gatekeeper run`: serves until a signal stops it.
 
 use std::{
     io::{self, IsTerminal},
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{CliError, FAILURE};
+use super::error::{CliError, FAILURE};
 use crate::config::{self, Sources};
 use crate::daemon::{self, Server};
 use crate::telemetry::{Exporters, LogFormat, LogWriter};
@@ -24,38 +24,34 @@ pub(super) fn run(sources: &Sources) -> Result<ExitCode, CliError> {
         ));
     }
     let config = config::load(sources)?;
-    let sink = start_log()?;
-    let served = serve(config, sources, &sink);
-    sink.flush();
+    let log = start_log()?;
+    let served = serve(config, sources, &log);
+    log.flush();
     served
 }
 
-fn serve(
-    config: config::Config,
-    sources: &Sources,
-    sink: &LogWriter,
-) -> Result<ExitCode, CliError> {
+fn serve(config: config::Config, sources: &Sources, log: &LogWriter) -> Result<ExitCode, CliError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let mut signals = Signals::caught()?; // before anybody hears that the gate is open
-    let server = daemon::start(config, Some(sources.clone()), exporters(sink)?)?;
+    let mut signals = Signals::catch()?; // before the gate is announced as ready, and so may be stopped
+    let server = daemon::start(config, Some(sources.clone()), exporters(log)?)?;
     announce(&server);
     signals.wait();
     tracing::info!("stopping");
-    end_at_next(signals, sink.clone())?;
+    exit_on_next_signal(signals, log.clone())?;
     server.stop();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lines, and spans where the environment names a collector.
-fn exporters(sink: &LogWriter) -> io::Result<Exporters> {
+/// Returns the log exporter, and the span exporter if the environment names a collector.
+fn exporters(log: &LogWriter) -> io::Result<Exporters> {
     Ok(Exporters {
-        sink: Some(sink.clone()),
+        sink: Some(log.clone()),
         #[cfg(feature = "otlp")]
         spans: names_collector().then(crate::telemetry::Spans::start).transpose()?,
     })
@@ -76,38 +72,38 @@ fn announce(server: &Server) {
     }
 }
 
-/// Lines for people on a terminal, JSON elsewhere; `GATEKEEPER_LOG` filters (`info` by default).
+/// Starts the log: text on a terminal, JSON elsewhere. `GATEKEEPER_LOG` filters; default: `info`.
 fn start_log() -> io::Result<LogWriter> {
     let filter =
         EnvFilter::try_from_env("GATEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = io::stderr().is_terminal();
-    let look = if terminal { LogFormat::Terminal { colour: true } } else { LogFormat::Json };
-    let sink = LogWriter::start(look)?;
-    let log = tracing_subscriber::fmt()
+    let format = if terminal { LogFormat::Terminal { colour: true } } else { LogFormat::Json };
+    let log = LogWriter::start(format)?;
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(terminal)
-        .with_writer(sink.clone());
+        .with_writer(log.clone());
     if terminal {
-        log.init();
+        subscriber.init();
     } else {
-        log.json().flatten_event(true).init();
+        subscriber.json().flatten_event(true).init();
     }
-    Ok(sink)
+    Ok(log)
 }
 
-/// Whoever asks twice does not want to wait.
-fn end_at_next(mut signals: Signals, sink: LogWriter) -> io::Result<()> {
+/// Exits at once on a second signal, without waiting for the drain.
+fn exit_on_next_signal(mut signals: Signals, log: LogWriter) -> io::Result<()> {
     let wait = move || {
         signals.wait();
-        tracing::warn!("told twice to stop: stopping at once");
-        sink.flush();
+        tracing::warn!("second stop signal: stopping at once");
+        log.flush();
         process::exit(FAILURE.into());
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
 }
 
-/// The signals that ask a program to stop.
+/// SIGTERM and SIGINT.
 pub(super) struct Signals {
     runtime: Runtime,
     terminate: Signal,
@@ -115,17 +111,17 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From here on they no longer end the program by themselves.
-    pub(super) fn caught() -> io::Result<Self> {
+    /// Installs handlers; from now on the signals do not end the process by themselves.
+    pub(super) fn catch() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let entered = runtime.enter();
+        let guard = runtime.enter();
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        drop(entered);
+        drop(guard);
         Ok(Self { runtime, terminate, interrupt })
     }
 
-    /// Waits for the next one.
+    /// Blocks until the next signal.
     pub(super) fn wait(&mut self) {
         let Self { runtime, terminate, interrupt } = self;
         runtime.block_on(async {

@@ -1,5 +1,6 @@
-//! `gatekeeper send`: one signed request, really sent.
+//! `gatekeeper send`: signs one request and sends it.
 
+mod fixtures;
 mod preset;
 mod stream;
 
@@ -7,25 +8,22 @@ use std::{
     io::{self, Read, Write},
     path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use clap::Args;
 use preset::{Preset, Request};
 
 use super::{
-    CliError,
     connect::{Destination, connect},
+    error::CliError,
     print,
     sign::{from_data, key_from_env, pairs},
 };
 
-/// Twilio's own patience with a webhook.
-pub(super) const IO_TIMEOUT: Duration = Duration::from_secs(15);
-
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
-    /// The URL as Twilio has it on file
+    /// The URL as configured at Twilio
     url: String,
     /// A request as Twilio sends it
     #[arg(long, value_enum)]
@@ -33,10 +31,10 @@ pub(super) struct SendArgs {
     /// A form parameter; may be repeated, and overrides the preset's
     #[arg(short = 'd', long = "data", value_name = "K=V")]
     data: Vec<String>,
-    /// Connect here instead of to the URL's host, as http://127.0.0.1:8080
+    /// Connect to this address instead of the URL's host, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// Trust these roots, in PEM, instead of the system's
+    /// Trust the CA certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
 }
@@ -47,38 +45,39 @@ pub(super) fn send(args: &SendArgs) -> Result<ExitCode, CliError> {
         None => Request::Webhook(from_data(&args.url, &args.data)?),
     };
     let key = key_from_env()?;
-    let destination = Destination::of(&args.url, args.to.as_deref(), args.cacert.as_deref())?;
-    let began = Instant::now();
-    let timed = || print::error(&format!("answered in {} ms", began.elapsed().as_millis()));
+    let destination = Destination::parse(&args.url, args.to.as_deref(), args.cacert.as_deref())?;
+    let started = Instant::now();
+    let timed = || print::error(&format!("answered in {} ms", started.elapsed().as_millis()));
     match request {
         Request::Webhook(webhook) => {
-            let bytes = webhook.bytes(Some(&webhook.signature(&key)));
-            let answer = converse(&bytes, destination.connect()?)?;
-            print::line(String::from_utf8_lossy(&answer).trim_end())?;
+            let bytes = webhook.to_bytes(Some(&webhook.signature(&key)));
+            let response = round_trip(&bytes, destination.connect()?)?;
+            print::line(String::from_utf8_lossy(&response).trim_end())?;
             timed();
         }
         Request::Stream(stream) => {
             let connection = stream.open(&key, destination.connect()?)?;
             timed();
-            connection.map_or(Ok(()), |connection| stream.talk(connection))?;
+            connection.map_or(Ok(()), |connection| stream.run(connection))?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sends these bytes and reads to the end of the connection.
-pub(super) fn raw_exchange(request: &[u8], address: &str) -> io::Result<Vec<u8>> {
-    converse(request, connect(address)?)
+/// Sends a request as raw bytes over plain TCP and returns the response.
+pub(super) fn send_raw(request: &[u8], address: &str) -> io::Result<Vec<u8>> {
+    round_trip(request, connect(address)?)
 }
 
-/// Some ends close without TLS's goodbye; what came before is the answer all the same.
-fn converse(request: &[u8], mut line: impl Read + Write) -> io::Result<Vec<u8>> {
-    line.write_all(request)?;
-    let mut answer = Vec::new();
-    match line.read_to_end(&mut answer) {
-        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || answer.is_empty() => {
+/// Writes the request and reads until the connection closes. A close without TLS `close_notify`
+/// (`UnexpectedEof`) after some data is accepted: many servers omit it.
+fn round_trip(request: &[u8], mut stream: impl Read + Write) -> io::Result<Vec<u8>> {
+    stream.write_all(request)?;
+    let mut response = Vec::new();
+    match stream.read_to_end(&mut response) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof || response.is_empty() => {
             Err(error)
         }
-        _ => Ok(answer),
+        _ => Ok(response),
     }
 }

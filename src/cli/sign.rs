@@ -1,30 +1,31 @@
-//! `gatekeeper sign`: the signature of a request.
+//! `gatekeeper sign`: prints the signature of a request.
 
 use std::{fs, io, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
 use super::{
-    CliError, print,
-    webhook::{Webhook, encode_form, key_of},
+    error::CliError,
+    print,
+    webhook::{Webhook, encode_form, key_from_token},
 };
 use crate::config::{Secret, TOKEN_VARIABLE};
 use crate::signature::Key;
 
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
-    /// The URL as Twilio has it on file, query included
+    /// The URL as configured at Twilio, with its query
     url: String,
     /// A form parameter; may be repeated. Without any, the request is a GET
     #[arg(short = 'd', long = "data", value_name = "K=V")]
     data: Vec<String>,
-    /// A file with a form body as it goes over the wire
+    /// A file with a URL-encoded form body
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "body"])]
     form: Option<PathBuf>,
-    /// A file with a body that is no form; the URL gets its bodySHA256
+    /// A file with a body that is not a form; bodySHA256 is added to the URL
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     body: Option<PathBuf>,
-    /// Print a ready curl line instead
+    /// Print a curl command instead
     #[arg(long)]
     curl: bool,
 }
@@ -33,7 +34,7 @@ pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, CliError> {
     let webhook = webhook(args)?;
     let signature = webhook.signature(&key_from_env()?);
     if args.curl {
-        print::line(&webhook.curl(&signature, None))?;
+        print::line(&webhook.to_curl(&signature, None))?;
     } else {
         if args.body.is_some() {
             print::error(&format!("send it to {}", webhook.url));
@@ -51,20 +52,21 @@ fn webhook(args: &SignArgs) -> Result<Webhook, CliError> {
     })
 }
 
-/// A form of `K=V` texts, or a GET if there are none.
+/// Builds a form POST from `K=V` arguments, or a GET without any.
 pub(super) fn from_data(url: &str, data: &[String]) -> Result<Webhook, CliError> {
     let pairs = pairs(data)?;
     Ok(if pairs.is_empty() { Webhook::get(url) } else { Webhook::form(url, encode_form(pairs)) })
 }
 
+/// Splits `K=V` arguments.
 pub(super) fn pairs(data: &[String]) -> Result<Vec<(&str, &str)>, CliError> {
     let pairs: Option<Vec<_>> = data.iter().map(|pair| pair.split_once('=')).collect();
     pairs.ok_or(CliError::Usage("-d takes NAME=VALUE"))
 }
 
-/// Tokens are never taken from the command line: they would show in the process list.
+/// Reads the key from the environment. There is no flag for it: arguments show in the process list.
 pub(super) fn key_from_env() -> Result<Key, CliError> {
     let secret = Secret::from_env(TOKEN_VARIABLE)
         .map_err(|_| CliError::Usage("set TWILIO_AUTH_TOKEN to the auth token to sign with"))?;
-    Ok(key_of(&secret).map_err(io::Error::other)?)
+    Ok(key_from_token(&secret).map_err(io::Error::other)?)
 }

@@ -1,4 +1,4 @@
-//! Requests as Twilio sends them: signed, and with the names and headers that it uses.
+//! Builds requests as Twilio sends them: signed, with its headers.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -7,19 +7,19 @@ use sha2::{Digest, Sha256};
 use crate::config::Secret;
 use crate::signature::{Algorithm, EmptySecret, Key, Order, Parameters};
 
-/// One request, not signed yet.
+/// A request to sign.
 #[derive(Clone, Debug)]
 pub(super) struct Webhook {
-    /// What Twilio is told, without a fragment.
+    /// The URL as configured at Twilio, without a fragment.
     pub(super) url: String,
-    /// What follows in the body.
+    /// The body.
     pub(super) body: Body,
 }
 
-/// What a webhook carries.
+/// The body of a webhook.
 #[derive(Clone, Debug)]
 pub(super) enum Body {
-    /// Nothing: a GET.
+    /// No body: a GET.
     None,
     /// `application/x-www-form-urlencoded`.
     Form(Vec<u8>),
@@ -28,32 +28,32 @@ pub(super) enum Body {
 }
 
 impl Webhook {
-    /// A GET of this URL.
+    /// Builds a GET.
     pub(super) fn get(url: &str) -> Self {
         Self { url: without_fragment(url), body: Body::None }
     }
 
-    /// A WebSocket handshake: a GET whose URL is signed with `wss`, or `ws` for plain HTTP.
+    /// Builds a WebSocket handshake: a GET whose URL is signed with `wss`, or `ws` for plain HTTP.
     pub(super) fn handshake(url: &str) -> Self {
         let url = without_fragment(url);
         let url = url.strip_prefix("http").map_or_else(|| url.clone(), |rest| format!("ws{rest}"));
         Self { url, body: Body::None }
     }
 
-    /// A form POST.
+    /// Builds a form POST.
     pub(super) fn form(url: &str, form: Vec<u8>) -> Self {
         Self { url: without_fragment(url), body: Body::Form(form) }
     }
 
-    /// A POST of another type: the URL gets the body's hash, as Twilio adds it.
+    /// Builds a JSON POST; adds the body's hash (`bodySHA256`) to the URL as Twilio does.
     pub(super) fn hashed(url: &str, body: Vec<u8>) -> Self {
         let url = without_fragment(url);
-        let mark = if url.contains('?') { '&' } else { '?' };
+        let separator = if url.contains('?') { '&' } else { '?' };
         let hash = hex(&Sha256::digest(&body));
-        Self { url: format!("{url}{mark}bodySHA256={hash}"), body: Body::Json(body) }
+        Self { url: format!("{url}{separator}bodySHA256={hash}"), body: Body::Json(body) }
     }
 
-    /// Its `X-Twilio-Signature` under this key.
+    /// Returns its `X-Twilio-Signature` under this key.
     pub(super) fn signature(&self, key: &Key) -> String {
         let tail = match &self.body {
             Body::Form(form) => Parameters::parse(form).sorted(Order::Bytes).to_vec(),
@@ -84,13 +84,13 @@ impl Webhook {
         }
     }
 
-    /// Everything between the origin and the end of the URL.
+    /// Returns the request target: path and query.
     pub(super) fn target(&self) -> &str {
         let after_scheme = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
         after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/")
     }
 
-    /// Host and port as they stand in the URL, without userinfo.
+    /// Returns host and port as written in the URL, without userinfo.
     pub(super) fn authority(&self) -> &str {
         let after_scheme = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
         let end = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
@@ -98,8 +98,8 @@ impl Webhook {
         authority.rsplit('@').next().unwrap_or_default()
     }
 
-    /// The request as it goes over the wire.
-    pub(super) fn bytes(&self, signature: Option<&str>) -> Vec<u8> {
+    /// Serializes the HTTP/1.1 request.
+    pub(super) fn to_bytes(&self, signature: Option<&str>) -> Vec<u8> {
         let mut head = format!(
             "{} {} HTTP/1.1\r\nHost: {}\r\n",
             self.method(),
@@ -122,8 +122,8 @@ impl Webhook {
         [head.as_bytes(), self.body()].concat()
     }
 
-    /// The same as a line for a shell; `to` is where it connects, if not where the URL says.
-    pub(super) fn curl(&self, signature: &str, to: Option<&str>) -> String {
+    /// Returns a curl command for a shell; it connects to `to` instead of the URL's host, if given.
+    pub(super) fn to_curl(&self, signature: &str, to: Option<&str>) -> String {
         let mut line = String::from("curl -si");
         let url = to.map_or_else(
             || self.url.clone(),
@@ -137,25 +137,25 @@ impl Webhook {
             let body = String::from_utf8_lossy(self.body());
             line.push_str(&format!(
                 " -H 'Content-Type: {content_type}' --data-binary {}",
-                quoted(&body)
+                shell_quote(&body)
             ));
         }
-        format!("{line} {}", quoted(&url))
+        format!("{line} {}", shell_quote(&url))
     }
 }
 
-/// A form body from `NAME=VALUE` texts.
+/// Encodes a form body.
 pub(super) fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut form = String::new();
     for (name, value) in pairs {
-        let mark = if form.is_empty() { "" } else { "&" };
-        form.push_str(&format!("{mark}{}={}", escape(name), escape(value)));
+        let separator = if form.is_empty() { "" } else { "&" };
+        form.push_str(&format!("{separator}{}={}", escape(name), escape(value)));
     }
     form.into_bytes()
 }
 
-/// The auth token from its usual variable, as a key.
-pub(super) fn key_of(secret: &Secret) -> Result<Key, EmptySecret> {
+/// Makes an auth token a key.
+pub(super) fn key_from_token(secret: &Secret) -> Result<Key, EmptySecret> {
     Key::new("token", secret.bytes(), Algorithm::HmacSha1)
 }
 
@@ -170,13 +170,14 @@ fn escape(text: &str) -> String {
     bytes.collect()
 }
 
-/// 32 digits that have not been used before: for what must be new each time, but need not be secret.
+/// Returns 32 fresh hex digits, for values that must be unique but need not be secret: `RandomState`
+/// has random keys.
 pub(super) fn fresh_hex() -> String {
     let half = || RandomState::new().hash_one("fresh");
     format!("{:016x}{:016x}", half(), half())
 }
 
-/// 32 digits in the shape of a random UUID (RFC 9562, section 5.4).
+/// Formats 32 hex digits as a random UUID (RFC 9562, section 5.4).
 fn uuid(digits: &str) -> String {
     let part = |from, to| digits.get(from..to).unwrap_or_default();
     let [a, b, c, d, e] = [part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32)];
@@ -191,7 +192,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn quoted(text: &str) -> String {
+fn shell_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_idempotency_tokens_are_alike() {
+    fn idempotency_tokens_are_unique_uuids() {
         let token = || uuid(&fresh_hex());
         let one = token();
         let lengths: Vec<_> = one.split('-').map(str::len).collect();
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_is_signed_with_the_schemes_of_websockets() {
+    fn handshake_url_has_a_websocket_scheme() {
         for (given, signed) in [
             ("https://h/a", "wss://h/a"),
             ("http://h:1/a#f", "ws://h:1/a"),

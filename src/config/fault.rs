@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, said so that it can be mended.
+//! Faults of a configuration, and their report: location, offending text and help.
 
 use std::{fmt, io, ops::Range, path::PathBuf};
 
@@ -6,122 +6,122 @@ use super::{listen::ListenFault, raw::Location, tls::TlsFault};
 use crate::routes::{PatternFault, TrustFault, UpstreamFault};
 use crate::signature::OriginFault;
 
-/// More faults of one file than this are not worth reading at once.
+/// Maximum number of faults or warnings collected for one file; more are not read at once.
 pub(super) const MAX_FAULTS: usize = 50;
 
-/// One fault: where, what, and the cure.
+/// One fault.
 #[derive(Debug)]
 pub struct Fault {
-    /// Where it was written.
-    pub place: Location,
-    /// The key it is about, as `route.public_url`.
+    /// The location of the offending text.
+    pub location: Location,
+    /// The key, such as `route.public_url`.
     pub key: &'static str,
-    /// What it is.
+    /// The kind of fault.
     pub kind: FaultKind,
 }
 
-/// Every fault there is.
+/// The kinds of faults. Their texts are shown to the user.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultKind {
     /// The file cannot be read.
     #[error("cannot read it: {0}")]
     Unreadable(io::Error),
-    /// Not TOML.
+    /// The text is not valid TOML.
     #[error("{0}")]
     Syntax(String),
     /// An unknown key, or a value of the wrong type.
     #[error("{0}")]
     Type(String),
-    /// A key of an earlier version.
+    /// The key `upstream_http2` of an earlier version.
     #[error("upstream_http2 was removed: apps are spoken to in HTTP/1.1, which all of them speak")]
     RemovedHttp2,
-    /// A key that has no default.
+    /// A required key is missing.
     #[error("missing")]
     Missing,
-    /// No origin.
+    /// Not a valid origin.
     #[error("{0}")]
     Origin(OriginFault),
-    /// No upstream.
+    /// Not a valid upstream URL.
     #[error("{0}")]
     Upstream(UpstreamFault),
-    /// No route path.
+    /// Not a valid route path.
     #[error("{0}")]
     Pattern(PatternFault),
-    /// No address to listen on.
+    /// Not a valid address to listen on.
     #[error("{0}")]
     Listen(ListenFault),
-    /// No proxy to believe, or no host.
+    /// Not a valid entry of `trust.proxies` or `trust.hosts`.
     #[error("{0}")]
     Trust(TrustFault),
-    /// A list of nothing.
-    #[error("the list is empty: nobody would be believed about anything")]
-    NobodyTrusted,
-    /// A plain URL where the gate itself speaks TLS.
+    /// A list in `[trust]` is empty.
+    #[error("the list is empty: no proxy would be trusted")]
+    EmptyTrustList,
+    /// An `http://` public URL although the listeners use TLS.
     #[error("it begins with http://, but with [tls] on the gate is reached by https only")]
     PlainUrl,
-    /// A certificate without its key, or the other way round.
+    /// A certificate without a key, or a key without a certificate.
     #[error("cert and key belong together")]
     HalfCertificate,
-    /// A certificate, key or root that is of no use.
+    /// An unusable certificate, key or CA file.
     #[error("{0}")]
     Tls(TlsFault),
-    /// A bound on what is not looked at.
-    #[error("replay_retries counts within a replay_window, and there is none")]
+    /// `replay_retries` without `replay_window`, which it depends on.
+    #[error("replay_retries counts within a replay_window, and none is set")]
     RetriesWithoutWindow,
-    /// Two routes on one path; the first one's place is named.
+    /// Two routes with the same path; located at the second.
     #[error("an earlier route has this path already")]
-    Twice,
-    /// No token for a guarded route.
-    #[error("nothing could ever be proven here: this route has no auth token")]
+    DuplicatePath,
+    /// A guarded route without an auth token.
+    #[error("no request could ever be verified: there is no auth token")]
     NoToken,
-    /// A public route with tokens of its own.
-    #[error("a public route checks nothing, so its tokens would be of no use")]
-    IdleToken,
+    /// A public route with its own tokens.
+    #[error("a public route verifies nothing, so its tokens would never be used")]
+    UnusedToken,
     /// An empty token.
-    #[error("the token is empty: anybody can compute a signature with it")]
+    #[error("the token is empty: anyone can compute a signature with it")]
     EmptyToken,
-    /// A token with white space around it or line breaks inside.
+    /// A token with surrounding white space or a line break.
     #[error("the token begins or ends with white space, or has a line break in it")]
     SpacedToken,
-    /// Not exactly one of env, file, credential, value.
+    /// Not exactly one of `env`, `file`, `credential` and `value`.
     #[error("a token comes from exactly one of env, file, credential or value")]
-    Source,
-    /// A variable that is not there.
+    TokenSource,
+    /// An environment variable that cannot be read.
     #[error("the variable {0} cannot be read: {1}")]
     Env(String, io::Error),
-    /// A file that is not there.
+    /// A token file that cannot be read.
     #[error("the file {0} cannot be read: {1}")]
     File(PathBuf, io::Error),
-    /// A credential that is not there.
+    /// A systemd credential that cannot be read.
     #[error("the credential {0} cannot be read: {1}")]
     Credential(String, io::Error),
-    /// An accounts file that is not there.
+    /// An accounts file that cannot be read.
     #[error("the file {0} cannot be read: {1}")]
     Accounts(PathBuf, io::Error),
     /// An accounts file without an account.
-    #[error("the accounts file is empty: no subaccount could ever prove anything")]
+    #[error("the accounts file is empty: no subaccount's request could ever be verified")]
     NoAccount,
-    /// Something in an accounts file that would bind the token to more than its account.
+    /// `account_sid`, `key_id` or `algorithm` in an accounts file, where the SID is the selector.
     #[error(
-        "this token is an account's already; account_sid, key_id and algorithm have no place here"
+        "this token is bound to an account already; account_sid, key_id and algorithm are not allowed here"
     )]
-    BoundAlready,
-    /// `algorithm` without `key_id`, or the other way round.
+    AccountTokenSelector,
+    /// `key_id` without `algorithm`, or `algorithm` without `key_id`.
     #[error("key_id and algorithm belong together")]
     HalfSharedKey,
     /// A SharedKey bound to an account.
-    #[error("a SharedKey is chosen by its id; account_sid would never be looked at")]
+    #[error("a SharedKey is chosen by its id; account_sid would be ignored")]
     SharedKeyWithAccount,
-    /// No account SID.
+    /// Not an account SID.
     #[error("an account SID is AC and 32 hex digits")]
     AccountSid,
-    /// More keys than one request may be tried with.
-    #[error("more than {0} tokens: every one of them is tried on every forged request")]
+    /// More tokens than one request is checked against.
+    #[error("more than {0} tokens: each forged request is checked against all of them")]
     TooManyTokens(usize),
-    /// No method.
+    /// Not an HTTP method.
     #[error("not an HTTP method in capitals")]
     Method,
-    /// No status for a refusal.
+    /// Not a status for a refusal.
     #[error("a refusal is a status from 400 to 599")]
     Status,
     /// A number or duration out of range.
@@ -130,9 +130,9 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// What to do about it.
+    /// Returns how to fix the fault, as shown to the user.
     #[must_use]
-    pub const fn cure(&self) -> &'static str {
+    pub const fn help(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => {
                 "name the file with -c, or run without one: gatekeeper run --upstream URL --public-url URL"
@@ -142,7 +142,7 @@ impl FaultKind {
             Self::RemovedHttp2 => "drop the line; HTTP/2 from clients is not affected",
             Self::Missing => "write it at the top, or on the route that needs it",
             Self::Origin(_) => {
-                "write it as Twilio has it on file: public_url = \"https://hooks.example.com\""
+                "write it as configured at Twilio: public_url = \"https://hooks.example.com\""
             }
             Self::Upstream(_) => {
                 "write where your app listens: upstream = \"http://127.0.0.1:3030\""
@@ -152,19 +152,19 @@ impl FaultKind {
                 "write listen = \"0.0.0.0:8080\", \"unix:/run/gatekeeper.sock\" or \"systemd\""
             }
             Self::Trust(_) => "write proxies = [\"127.0.0.1/32\"] and hosts = [\"*.ngrok.app\"]",
-            Self::NobodyTrusted => "name at least one, or drop [trust]",
+            Self::EmptyTrustList => "name at least one, or drop [trust]",
             Self::PlainUrl => "write https://, here and at Twilio; or drop [tls]",
             Self::HalfCertificate => "add the other one, or drop both",
-            Self::Tls(fault) => fault.cure(),
+            Self::Tls(fault) => fault.help(),
             Self::RetriesWithoutWindow => "write replay_window = \"1m\", or drop replay_retries",
-            Self::Twice => "keep one of the two",
+            Self::DuplicatePath => "keep one of the two",
             Self::NoToken => {
                 "add auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }] at the top or here"
             }
-            Self::IdleToken => "drop auth_tokens, or drop access = \"public\"",
+            Self::UnusedToken => "drop auth_tokens, or drop access = \"public\"",
             Self::EmptyToken => "copy the auth token from the Twilio console",
             Self::SpacedToken => "copy the token alone: 32 hex digits",
-            Self::Source => {
+            Self::TokenSource => {
                 "write { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" } or \"TOKEN\""
             }
             Self::Env(..) => "export it before the start, or pass it to the container",
@@ -172,7 +172,7 @@ impl FaultKind {
             Self::Credential(..) => "add LoadCredential=NAME:PATH to the systemd unit",
             Self::Accounts(..) => "correct the path, and let this user read the file",
             Self::NoAccount => "write one line per account: AC… = \"TOKEN\"; or drop accounts_file",
-            Self::BoundAlready => "write the token alone; SharedKeys belong into auth_tokens",
+            Self::AccountTokenSelector => "write the token alone; SharedKeys belong in auth_tokens",
             Self::HalfSharedKey => {
                 "add the other: { env = \"…\", key_id = \"webhooks_sharedkey_…\", algorithm = \"HMAC_SHA256\" }"
             }
@@ -185,13 +185,13 @@ impl FaultKind {
         }
     }
 
-    /// Whether its own text quotes the file, and so perhaps a token.
-    const fn quotes_the_file(&self) -> bool {
+    /// Whether the message itself quotes the file, and so may contain a token.
+    const fn quotes_file(&self) -> bool {
         matches!(self, Self::Syntax(_) | Self::Type(_))
     }
 
-    /// Whether what stands at its place is known to hold no token.
-    const fn is_harmless(&self) -> bool {
+    /// Whether the text at the location can contain no token.
+    const fn is_safe_to_show(&self) -> bool {
         matches!(
             self,
             Self::Origin(_)
@@ -199,10 +199,10 @@ impl FaultKind {
                 | Self::Pattern(_)
                 | Self::Listen(_)
                 | Self::Trust(_)
-                | Self::NobodyTrusted
+                | Self::EmptyTrustList
                 | Self::PlainUrl
                 | Self::RetriesWithoutWindow
-                | Self::Twice
+                | Self::DuplicatePath
                 | Self::RemovedHttp2
                 | Self::Method
                 | Self::Status
@@ -211,73 +211,73 @@ impl FaultKind {
     }
 }
 
-/// All faults of one configuration, with the text they are in.
+/// All faults of one configuration, with the text that they refer to.
 #[derive(Debug)]
 pub struct Faults {
     /// The file's name.
     pub name: String,
     text: zeroize::Zeroizing<String>,
-    /// Located least one, or there are some elsewhere.
+    /// The faults of this file, in the order of its text.
     pub list: Vec<Fault>,
-    /// Those of a file that this one names.
-    elsewhere: Option<Box<Self>>,
-    /// Every file that was looked for, whether it is there or not: a change of one may be the cure.
+    /// The faults of the accounts file that this one names.
+    accounts_file: Option<Box<Self>>,
+    /// Every file that was read or looked for; a change to one may fix a fault, and triggers a reload.
     pub watched: Vec<PathBuf>,
 }
 
 impl Faults {
-    /// Puts faults and text together, in the text's order and each once: what stands at the top
-    /// is read for every route.
+    /// Sorts the faults by location and removes duplicates: keys at the top are validated once for
+    /// each route.
     #[must_use]
     pub fn new(name: &str, text: &str, mut list: Vec<Fault>) -> Self {
-        list.sort_by_key(|fault| match &fault.place {
+        list.sort_by_key(|fault| match &fault.location {
             Location::File(span) => span.start,
             Location::Flag(_) | Location::Nowhere => usize::MAX,
         });
         list.dedup_by(|later, earlier| {
-            later.place == earlier.place
+            later.location == earlier.location
                 && later.key == earlier.key
                 && later.kind.to_string() == earlier.kind.to_string()
         });
         let (name, text) = (name.to_owned(), text.to_owned().into());
-        Self { name, text, list, elsewhere: None, watched: Vec::new() }
+        Self { name, text, list, accounts_file: None, watched: Vec::new() }
     }
 
-    /// The same, with those of a file that this one names.
-    pub(super) fn and(self, elsewhere: Option<Self>) -> Self {
-        Self { elsewhere: elsewhere.map(Box::new), ..self }
+    /// Adds the faults of the accounts file.
+    pub(super) fn with_accounts_file(self, accounts_file: Option<Self>) -> Self {
+        Self { accounts_file: accounts_file.map(Box::new), ..self }
     }
 
-    /// The same, with the files that were looked for.
-    pub(super) fn watching(self, watched: Vec<PathBuf>) -> Self {
+    /// Sets the files to watch.
+    pub(super) fn with_watched(self, watched: Vec<PathBuf>) -> Self {
         Self { watched, ..self }
     }
 }
 
-/// Every fault with file, line, column, the offending text and the cure. No token is ever shown.
+/// Prints each fault with file, line, column, offending text and help. Tokens are masked.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in &self.list {
-            let Fault { place, key, kind } = fault;
-            let what = masked(&kind.to_string(), kind.quotes_the_file());
-            match place {
+            let Fault { location, key, kind } = fault;
+            let what = mask_tokens(&kind.to_string(), kind.quotes_file());
+            match location {
                 Location::File(span) => {
                     let (line, column) = position(&self.text, span.start);
                     writeln!(f, "{}:{line}:{column}: {key}: {what}", self.name)?;
-                    writeln!(f, "    | {}", self.shown(span, kind))?;
+                    writeln!(f, "    | {}", self.excerpt(span, kind))?;
                 }
                 Location::Flag(flag) => writeln!(f, "{flag}: {what}")?,
                 Location::Nowhere => writeln!(f, "{}: {key}: {what}", self.name)?,
             }
-            writeln!(f, "    = {}", kind.cure())?;
+            writeln!(f, "    = {}", kind.help())?;
         }
-        self.elsewhere.as_ref().map_or(Ok(()), |faults| faults.fmt(f))
+        self.accounts_file.as_ref().map_or(Ok(()), |faults| faults.fmt(f))
     }
 }
 
 impl std::error::Error for Faults {}
 
-/// Line and column of a byte, from 1.
+/// Returns line and column of a byte offset, both from 1. Columns count characters.
 pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count().saturating_add(1);
@@ -287,22 +287,22 @@ pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
 }
 
 impl Faults {
-    /// The offending text: itself where it can hold no token, else the line it begins in with all
-    /// that stands in quotes hidden.
-    fn shown(&self, span: &Range<usize>, kind: &FaultKind) -> String {
-        if kind.is_harmless() {
+    /// Returns the offending text if it can contain no token, else its line with all quoted strings
+    /// masked.
+    fn excerpt(&self, span: &Range<usize>, kind: &FaultKind) -> String {
+        if kind.is_safe_to_show() {
             let own = self.text.get(span.clone()).unwrap_or_default();
-            return masked(&without_password(own.lines().next().unwrap_or_default()), false);
+            return mask_tokens(&hide_password(own.lines().next().unwrap_or_default()), false);
         }
         let before = self.text.get(..span.start).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
         let line = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        masked(line.trim(), true)
+        mask_tokens(line.trim(), true)
     }
 }
 
-/// `https://user:password@host` without what stands before the `@`.
-fn without_password(text: &str) -> String {
+/// Replaces the userinfo of `https://user:password@host` with `…`.
+fn hide_password(text: &str) -> String {
     match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at => {
             let start = text.get(..scheme.saturating_add(3)).unwrap_or_default();
@@ -312,9 +312,9 @@ fn without_password(text: &str) -> String {
     }
 }
 
-/// Hides what may be a token: long runs of letters and digits always, and on demand all that stands
-/// in quotes.
-fn masked(text: &str, quoted_too: bool) -> String {
+/// Masks possible tokens: alphanumeric runs of 16 characters or more with a digit, and with
+/// `hide_quoted` all quoted strings.
+fn mask_tokens(text: &str, hide_quoted: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut quote = None;
     let mut run = String::new();
@@ -333,7 +333,7 @@ fn masked(text: &str, quoted_too: bool) -> String {
                 shown.push(character);
             }
             (Some(_), _) => {}
-            (None, '"' | '\'') if quoted_too => {
+            (None, '"' | '\'') if hide_quoted => {
                 quote = Some(character);
                 shown.push(character);
             }

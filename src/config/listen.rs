@@ -1,26 +1,26 @@
-//! Where the gate listens.
+//! Parses addresses to listen on.
 
 use crate::net::Listen;
 use crate::routes::{SocketFault, socket_path};
 
-/// Why a text is nothing to listen on.
+/// A text that is not an address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenFault {
-    /// Neither an address with a port nor one of the other two.
+    /// Not `address:port`, `unix:/path` or `systemd`.
     #[error("no address to listen on")]
     Address,
-    /// No path that a socket can have.
+    /// Not a valid path of a Unix socket.
     #[error("{0}")]
     Socket(#[from] SocketFault),
-    /// systemd's sockets are for requests.
+    /// `systemd` for the admin listener: passed sockets serve requests only.
     #[error("the admin listener has an address of its own")]
     AdminSystemd,
 }
 
-/// Reads `address:port`, `unix:/path` or `systemd`.
+/// Parses `address:port`, `unix:/path` or `systemd`.
 ///
 /// # Errors
-/// [`ListenFault`].
+/// [`ListenFault`] when the text is none of these.
 pub fn parse_listen(text: &str) -> Result<Listen, ListenFault> {
     if text == "systemd" {
         return Ok(Listen::Systemd);

@@ -1,5 +1,5 @@
-//! The file as it is written: what serde reads and the schema describes. Nothing here is checked
-//! beyond its type; that is `validate`'s.
+//! The file as written: the types that serde reads and that the JSON Schema describes. Only types
+//! are checked here; `validate` checks the values.
 
 use std::{borrow::Cow, fmt, ops::Range, time::Duration};
 
@@ -11,30 +11,30 @@ use serde::{
 
 use super::secret::Secret;
 
-/// A value and where it was written.
+/// A value with its source location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located<T> {
-    /// Where.
-    pub place: Location,
-    /// What.
+    /// The source location.
+    pub location: Location,
+    /// The value.
     pub value: T,
 }
 
-/// Where a value was written.
+/// The source location of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// Byte range in the file.
     File(Range<usize>),
-    /// A flag, or the variable that stands for it.
+    /// A command-line flag or its environment variable.
     Flag(&'static str),
-    /// Nowhere: what is missing has no place.
+    /// No location: a default, or a missing value.
     Nowhere,
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
-        Ok(Self { place: Location::File(spanned.span()), value: spanned.into_inner() })
+        Ok(Self { location: Location::File(spanned.span()), value: spanned.into_inner() })
     }
 }
 
@@ -58,33 +58,34 @@ impl<T: JsonSchema> JsonSchema for Located<T> {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "gatekeeper configuration")]
 pub struct RawConfig {
-    /// Where to listen: "address:port", "unix:/path", "systemd", or a list of such.
+    /// Addresses to listen on: "address:port", "unix:/path", "systemd", or a list of these.
     pub listen: Option<Located<OneOrMany>>,
-    /// The origin that Twilio has on file, with the path prefix that a proxy strips, if one does.
+    /// The origin of the webhook URLs configured at Twilio, with the path prefix that a proxy in front
+    /// strips, if any.
     pub public_url: Option<Located<String>>,
-    /// Where proven requests go: "http://host:port", "https://host:port" or "unix:/path".
+    /// The app that verified requests are forwarded to: "http://host:port", "https://host:port" or "unix:/path".
     pub upstream: Option<Located<String>>,
-    /// Whether HTTP/2 is taken without TLS too. Default: false.
+    /// Whether HTTP/2 is accepted without TLS too. Default: false.
     pub http2_cleartext: Option<bool>,
-    /// Other Host values than public_url's, where something in front rewrites Host.
+    /// Accepted Host values beside public_url's, for a proxy in front that rewrites Host.
     pub allowed_hosts: Option<Vec<Located<String>>>,
-    /// Auth tokens; any one may match.
+    /// Auth tokens; a request must match one of them.
     pub auth_tokens: Option<Located<Vec<Located<RawToken>>>>,
-    /// A file with the tokens of many subaccounts, a table AccountSid → token or list of tokens.
+    /// A TOML file with the tokens of many subaccounts: AccountSid = token or list of tokens.
     pub accounts_file: Option<Located<String>>,
-    /// Methods that routes take. Default: GET and POST.
+    /// Accepted methods. Default: GET and POST.
     pub methods: Option<Located<Vec<Located<String>>>>,
-    /// Whether a form POST without parameters may pass. Default: false (400, as in Twilio's article).
+    /// Whether a form POST without parameters is accepted. Default: false (400, as in Twilio's article).
     pub allow_empty_form: Option<bool>,
     /// Status for a request without a signature. Default: 418.
     pub missing_status: Option<Located<u16>>,
-    /// Status for a request that is not proven. Default: 403.
+    /// Status for a request whose signature does not match. Default: 403.
     pub mismatch_status: Option<Located<u16>>,
-    /// "off" (default): no header is added. "append": X-Forwarded-For, -Proto and -Host are.
+    /// "off" (default): adds no header. "append": adds X-Forwarded-For, -Proto and -Host.
     pub forwarded_headers: Option<RawForwarded>,
-    /// The routes. None: one guarded route, "/*".
+    /// The routes. Default: one guarded route, "/*".
     pub route: Vec<Located<RawRoute>>,
-    /// Who is believed about the public URL, where its name changes.
+    /// Proxies trusted to state the public URL, for a public host name that changes.
     pub trust: Option<Located<RawTrust>>,
     /// Health, readiness and metrics.
     pub admin: Option<Located<RawAdmin>>,
@@ -92,51 +93,51 @@ pub struct RawConfig {
     pub tls: Option<Located<RawTls>>,
     /// TLS towards https upstreams.
     pub upstream_tls: Option<Located<RawUpstreamTls>>,
-    /// Bounds in bytes, numbers and time.
+    /// Limits on sizes, counts and times.
     pub limits: RawLimits,
 }
 
-/// Who is believed about the public URL: X-Forwarded-Proto, -Host and -Port, or Forwarded.
+/// Proxies trusted to state the public URL in X-Forwarded-Proto, -Host and -Port, or Forwarded.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Trust")]
 pub struct RawTrust {
-    /// Peers that are believed: addresses, blocks such as "10.0.0.0/8", or "unix".
+    /// Trusted peers: addresses, CIDR blocks such as "10.0.0.0/8", or "unix".
     pub proxies: Option<Located<Vec<Located<String>>>>,
-    /// For these names only: "hooks.example.com", or "*.ngrok.app" for all below it.
+    /// Host names that they may state: "hooks.example.com", or "*.ngrok.app" for all subdomains.
     pub hosts: Option<Located<Vec<Located<String>>>>,
 }
 
-/// Health, readiness and metrics, for operators and never for the public.
+/// Health, readiness and metrics. For operators; never expose it to the public.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Admin")]
 pub struct RawAdmin {
-    /// Where to listen: "address:port" or "unix:/path".
+    /// Address to listen on: "address:port" or "unix:/path".
     pub listen: Option<Located<String>>,
 }
 
-/// TLS on the listeners. Files in PEM; relative paths start at this file's folder.
+/// TLS on the listeners. Files in PEM; relative paths are relative to this file's folder.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Tls")]
 pub struct RawTls {
-    /// The certificate, followed by those that lead to its root.
+    /// The certificate chain, leaf first.
     pub cert: Option<Located<String>>,
     /// The certificate's private key.
     pub key: Option<Located<String>>,
-    /// Roots of client certificates; where given, every client needs one.
+    /// CA certificates for client authentication; if set, every client needs a certificate.
     pub client_ca: Option<Located<String>>,
 }
 
-/// TLS towards https upstreams. Files in PEM; relative paths start at this file's folder.
+/// TLS towards https upstreams. Files in PEM; relative paths are relative to this file's folder.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "UpstreamTls")]
 pub struct RawUpstreamTls {
-    /// Roots that upstreams are trusted by. Default: the system's.
+    /// CA certificates that upstreams are verified with. Default: the system's.
     pub ca: Option<Located<String>>,
-    /// The client certificate to show, followed by those that lead to its root.
+    /// The client certificate chain, leaf first.
     pub cert: Option<Located<String>>,
     /// The client certificate's private key.
     pub key: Option<Located<String>>,
@@ -171,14 +172,13 @@ pub struct RawRoute {
     pub forwarded_headers: Option<RawForwarded>,
     /// Overrides limits.max_body_bytes.
     pub max_body_bytes: Option<Located<u64>>,
-    /// How long a signature is remembered, so that it cannot pass again. Default: not at all.
+    /// For this long a signature is remembered and a repeat refused. Default: repeats are accepted.
     pub replay_window: Option<Located<HumanDuration>>,
-    /// How often the same signature may come again within it: Twilio itself tries again.
-    /// Default: 1.
+    /// Repeats accepted within replay_window, because Twilio retries requests. Default: 1.
     pub replay_retries: Option<Located<u32>>,
 }
 
-/// Whether a route asks for proof.
+/// Whether a route verifies signatures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Access")]
@@ -195,75 +195,75 @@ pub enum RawAccess {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "ForwardedHeaders")]
 pub enum RawForwarded {
-    /// No header is added.
+    /// Adds no header.
     #[default]
     Off,
-    /// X-Forwarded-For, -Proto and -Host are.
+    /// Adds X-Forwarded-For, -Proto and -Host.
     Append,
 }
 
-/// Bounds. Durations are texts such as "10s", "500ms", "1m 30s".
+/// Limits. Durations are strings such as "10s", "500ms", "1m 30s".
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Limits")]
 pub struct RawLimits {
-    /// Longest body of a request, in bytes. Default: 262144.
+    /// Maximum size of a request body, in bytes. Default: 262144.
     pub max_body_bytes: Option<Located<u64>>,
-    /// Connections at once. Default: 10240.
+    /// Maximum number of connections. Default: 10240.
     pub max_connections: Option<Located<usize>>,
-    /// Connections at once from one address, or from one /64 of IPv6. Default: a quarter of
+    /// Maximum number of connections from one address, or from one IPv6 /64. Default: a quarter of
     /// max_connections.
     pub max_connections_per_peer: Option<Located<usize>>,
-    /// Requests at once between their head and the end of their answer. Default: 1024.
+    /// Maximum number of accepted requests in flight, until the end of their response. Default: 1024.
     pub max_in_flight: Option<Located<usize>>,
-    /// Bytes of bodies held at once, all requests together. Default: 67108864.
+    /// Maximum size of all buffered request bodies together, in bytes. Default: 67108864.
     pub max_buffered_bytes: Option<Located<u64>>,
-    /// Request line and headers together, in bytes; at least 8192. Default: 32768.
+    /// Maximum size of request line and headers together, in bytes; at least 8192. Default: 32768.
     pub max_head_bytes: Option<Located<usize>>,
-    /// Header fields in one request. Default: 100.
+    /// Maximum number of header fields in a request. Default: 100.
     pub max_headers: Option<Located<usize>>,
-    /// From the first byte of a request's head to its end. Default: "10s".
+    /// Maximum time from the first byte of a request head to its end. Default: "10s".
     pub head_timeout: Option<Located<HumanDuration>>,
-    /// How long a connection may wait for the first byte of a request. Default: "75s".
+    /// Maximum time that a connection waits for the first byte of a request. Default: "75s".
     pub idle_timeout: Option<Located<HumanDuration>>,
-    /// Until a request's body is complete. Default: "10s".
+    /// Maximum time to receive a request body. Default: "10s".
     pub body_timeout: Option<Located<HumanDuration>>,
-    /// Bytes per second that a body must arrive with, on average; 0: any. Default: 1024.
+    /// Minimum average rate of a request body, in bytes per second; 0 turns it off. Default: 1024.
     pub min_body_rate: Option<Located<u64>>,
-    /// One attempt to connect to the upstream. Default: "3s".
+    /// Maximum time of one attempt to connect to the upstream. Default: "3s".
     pub connect_timeout: Option<Located<HumanDuration>>,
-    /// How long a refused connection is tried again. Default: "1s".
+    /// Maximum time that a refused connection is retried. Default: "1s".
     pub connect_retry: Option<Located<HumanDuration>>,
-    /// Until the app begins to answer; Twilio gives up after 15 s. Default: "14s".
+    /// Maximum time until the app's response starts; Twilio times out after 15 s. Default: "14s".
     pub response_timeout: Option<Located<HumanDuration>>,
-    /// Longest pause inside the app's answer. Default: "30s".
+    /// Maximum pause within the app's response. Default: "30s".
     pub response_idle_timeout: Option<Located<HumanDuration>>,
-    /// How long an unused upstream connection is kept; less than the app keeps it. Default: "1s".
+    /// Maximum idle time of an upstream connection; keep it below the app's own keep-alive timeout. Default: "1s".
     pub upstream_idle_timeout: Option<Located<HumanDuration>>,
-    /// Unused upstream connections kept. Default: 128.
+    /// Maximum number of idle upstream connections, per worker and upstream. Default: 128.
     pub upstream_idle_connections: Option<Located<usize>>,
-    /// Longest silence in a tunnelled WebSocket. Default: "5m".
+    /// Maximum silence in a WebSocket tunnel. Default: "5m".
     pub tunnel_idle_timeout: Option<Located<HumanDuration>>,
-    /// From being told to stop to no longer accepting. Default: "0s".
+    /// Time from the stop signal until the gate stops accepting. Default: "0s".
     pub drain_delay: Option<Located<HumanDuration>>,
-    /// What is in flight at the end has this long. Default: "20s".
+    /// Maximum time for requests in flight to finish at shutdown. Default: "20s".
     pub drain_timeout: Option<Located<HumanDuration>>,
-    /// Tunnelled WebSockets have this long at the end. Default: "10s".
+    /// Maximum time for WebSocket tunnels to finish at shutdown. Default: "10s".
     pub tunnel_drain_timeout: Option<Located<HumanDuration>>,
 }
 
-/// "one" or ["several", "of them"].
+/// A string or a list of strings.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a string or a list of strings")]
 pub enum OneOrMany {
-    /// One.
+    /// A single string.
     One(String),
-    /// Several.
+    /// A list of strings.
     Many(Vec<String>),
 }
 
 impl OneOrMany {
-    /// As a list.
+    /// Returns the strings as a slice.
     pub fn as_slice(&self) -> &[String] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
@@ -272,7 +272,7 @@ impl OneOrMany {
     }
 }
 
-/// A duration as text.
+/// A duration written as text, parsed by humantime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HumanDuration(pub Duration);
 
@@ -294,35 +294,35 @@ impl JsonSchema for HumanDuration {
     }
 }
 
-/// An auth token or SharedKey: the text itself, or where it is to be found.
+/// An auth token or SharedKey: the text itself, or its source.
 #[derive(Debug)]
 pub enum RawToken {
     /// `"…"`
     Inline(Secret),
-    /// `{ env = "…" }` and its like.
-    Found(Box<RawSource>),
+    /// A table such as `{ env = "…" }`.
+    Source(Box<RawSource>),
 }
 
-/// Where a token is to be found, and what it is good for.
+/// The source of a token, and the requests that it may sign.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "TokenSource")]
 pub struct RawSource {
     /// The environment variable that holds it.
     pub env: Option<Located<String>>,
-    /// The file that holds it; relative paths start at this file's folder.
+    /// The file that holds it; relative paths are relative to this file's folder.
     pub file: Option<Located<String>>,
     /// The systemd credential that holds it.
     pub credential: Option<Located<String>>,
     /// The token itself.
     pub value: Option<Located<Secret>>,
-    /// Good only for requests that speak for this account.
+    /// Restricts the token to requests that name this account.
     pub account_sid: Option<Located<String>>,
     /// The id of a Twilio SharedKey.
     pub key_id: Option<Located<String>>,
-    /// The SharedKey's algorithm, as set at Twilio.
+    /// The SharedKey's algorithm, as configured at Twilio.
     pub algorithm: Option<Located<RawAlgorithm>>,
-    /// What logs and counters call this key.
+    /// The name of this key in logs and metrics.
     pub name: Option<Located<String>>,
 }
 
@@ -339,10 +339,10 @@ pub enum RawAlgorithm {
 }
 
 impl RawToken {
-    /// `{ env = NAME }`, as if it had been written.
+    /// Builds the equivalent of `{ env = NAME }`.
     pub fn from_env(name: &str) -> Self {
-        let env = Some(Located { place: Location::Nowhere, value: name.to_owned() });
-        Self::Found(Box::new(RawSource { env, ..RawSource::default() }))
+        let env = Some(Located { location: Location::Nowhere, value: name.to_owned() });
+        Self::Source(Box::new(RawSource { env, ..RawSource::default() }))
     }
 }
 
@@ -360,7 +360,7 @@ impl<'de> Deserialize<'de> for RawToken {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawToken, A::Error> {
                 let source = RawSource::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(RawToken::Found(Box::new(source)))
+                Ok(RawToken::Source(Box::new(source)))
             }
         }
         deserializer.deserialize_any(TokenVisitor)

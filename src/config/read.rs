@@ -1,4 +1,4 @@
-//! Text into [`RawConfig`], with every fault of syntax, name and type at once.
+//! Parses text into [`RawConfig`] and reports all faults of syntax, keys and types at once.
 
 use std::ops::Range;
 
@@ -13,27 +13,27 @@ use super::{
     raw::{Located, Location, RawConfig, RawToken},
 };
 
-/// Reads what can be read; what cannot is among the faults.
-pub(super) fn read(text: &str) -> (RawConfig, Vec<Fault>) {
+/// Parses a configuration; entries that cannot be read become faults.
+pub(super) fn read_config(text: &str) -> (RawConfig, Vec<Fault>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return (
             RawConfig::default(),
-            errors.iter().map(|error| fault(error, FaultKind::Syntax)).collect(),
+            errors.iter().map(|error| toml_fault(error, FaultKind::Syntax)).collect(),
         );
     }
     read_table(table)
 }
 
-/// `listen` of `[admin]`, from a text that may be full of faults.
+/// Reads `listen` of `[admin]` from a text that may have other faults.
 pub(super) fn admin_listen(text: &str) -> Option<String> {
     let (table, _) = DeTable::parse_recoverable(text);
     let admin = table.get_ref().get("admin")?.get_ref().as_table()?;
     admin.get("listen")?.get_ref().as_str().map(str::to_owned)
 }
 
-/// serde stops at the first fault. So what it stopped at is record_err, taken out, and the rest read
-/// again.
+/// Deserializes the table. serde stops at the first error, so each failing entry is recorded and
+/// removed, and the rest is deserialized again. Stops after [`MAX_FAULTS`].
 fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
     let mut faults = Vec::new();
     while faults.len() < MAX_FAULTS {
@@ -43,12 +43,12 @@ fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
         };
         faults.push(match error.message() {
             message if message.starts_with("unknown field `upstream_http2`") => {
-                fault(&error, |_| FaultKind::RemovedHttp2)
+                toml_fault(&error, |_| FaultKind::RemovedHttp2)
             }
-            _ => fault(&error, FaultKind::Type),
+            _ => toml_fault(&error, FaultKind::Type),
         });
         let Some(span) = error.span() else { break };
-        if !remove(table.get_mut(), &span) {
+        if !remove_entry(table.get_mut(), &span) {
             break;
         }
     }
@@ -57,36 +57,37 @@ fn read_table(mut table: Spanned<DeTable<'_>>) -> (RawConfig, Vec<Fault>) {
 
 /// One entry of an accounts file.
 pub(super) struct RawAccount {
-    /// As written, and not yet known to be one.
+    /// The key as written; not yet validated as an account SID.
     pub(super) sid: Located<String>,
-    /// Where what follows it is written.
-    pub(super) place: Location,
-    /// Any one may match.
+    /// The location of the value.
+    pub(super) location: Location,
+    /// The tokens; a request must match one of them.
     pub(super) tokens: Vec<Located<RawToken>>,
 }
 
-/// Reads an accounts file. Where a sid stands twice, the rest is read all the same.
-pub(super) fn accounts(text: &str) -> (Vec<RawAccount>, Vec<Fault>) {
+/// Parses an accounts file. A duplicate SID is a fault that does not stop the rest from being read.
+pub(super) fn read_accounts(text: &str) -> (Vec<RawAccount>, Vec<Fault>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut faults: Vec<_> = errors.iter().map(|error| fault(error, FaultKind::Syntax)).collect();
+    let mut faults: Vec<_> =
+        errors.iter().map(|error| toml_fault(error, FaultKind::Syntax)).collect();
     if errors.iter().any(|error| error.message() != "duplicate key") {
         return (Vec::new(), faults);
     }
     let mut accounts = Vec::new();
     for (key, value) in table.into_inner() {
         let sid =
-            Located { place: Location::File(key.span()), value: key.into_inner().into_owned() };
-        let place = Location::File(value.span());
-        match tokens(value) {
-            Ok(tokens) => accounts.push(RawAccount { sid, place, tokens }),
-            Err(error) => faults.push(fault(&error, FaultKind::Type)),
+            Located { location: Location::File(key.span()), value: key.into_inner().into_owned() };
+        let location = Location::File(value.span());
+        match parse_tokens(value) {
+            Ok(tokens) => accounts.push(RawAccount { sid, location, tokens }),
+            Err(error) => faults.push(toml_fault(&error, FaultKind::Type)),
         }
     }
     (accounts, faults)
 }
 
-/// One token, or a list of such.
-fn tokens(value: Spanned<DeValue<'_>>) -> Result<Vec<Located<RawToken>>, Error> {
+/// Parses one token or a list of tokens.
+fn parse_tokens(value: Spanned<DeValue<'_>>) -> Result<Vec<Located<RawToken>>, Error> {
     let is_list = value.get_ref().is_array();
     let deserializer = value.into_deserializer();
     if is_list {
@@ -95,13 +96,13 @@ fn tokens(value: Spanned<DeValue<'_>>) -> Result<Vec<Located<RawToken>>, Error> 
     Located::deserialize(deserializer).map(|one| vec![one])
 }
 
-fn fault(error: &Error, kind: fn(String) -> FaultKind) -> Fault {
-    let place = error.span().map_or(Location::Nowhere, Location::File);
-    Fault { place, key: "toml", kind: kind(error.message().to_owned()) }
+fn toml_fault(error: &Error, kind: fn(String) -> FaultKind) -> Fault {
+    let location = error.span().map_or(Location::Nowhere, Location::File);
+    Fault { location, key: "toml", kind: kind(error.message().to_owned()) }
 }
 
-/// Takes out the smallest entry that the span lies in; `false` if there is none.
-fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+/// Removes the smallest entry that contains the span; `false` if there is none.
+fn remove_entry(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
     let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     let mut key_of_entry = None;
     for (key, value) in table.iter_mut() {
@@ -109,7 +110,7 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
             key_of_entry = Some(key.clone());
             break;
         }
-        if holds(value, span) || within(value.span()) {
+        if contains(value, span) || within(value.span()) {
             if remove_inside(value, span) {
                 return true;
             }
@@ -122,9 +123,9 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
 
 fn remove_inside(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
     match value.get_mut() {
-        DeValue::Table(table) => remove(table, span),
+        DeValue::Table(table) => remove_entry(table, span),
         DeValue::Array(array) => {
-            let inside = array.iter().position(|item| item.span() == *span || holds(item, span));
+            let inside = array.iter().position(|item| item.span() == *span || contains(item, span));
             let Some(at) = inside else { return false };
             let item = array.get_mut(at);
             if item.is_some_and(|item| item.span() != *span && remove_inside(item, span)) {
@@ -138,15 +139,16 @@ fn remove_inside(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool 
     }
 }
 
-/// Whether the span lies somewhere below: a table's own span may cover its header only.
-fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+/// Whether the value or an entry below it contains the span. Searches nested entries too, because a
+/// table's own span may cover its header only.
+fn contains(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
     let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     within(value.span())
         || match value.get_ref() {
             DeValue::Table(table) => {
-                table.iter().any(|(key, value)| within(key.span()) || holds(value, span))
+                table.iter().any(|(key, value)| within(key.span()) || contains(value, span))
             }
-            DeValue::Array(array) => array.iter().any(|item| holds(item, span)),
+            DeValue::Array(array) => array.iter().any(|item| contains(item, span)),
             _ => false,
         }
 }

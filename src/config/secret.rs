@@ -1,4 +1,4 @@
-//! Tokens, and where they are found. With `cli`, the sole reader of the environment.
+//! Loads tokens. Only this module and `cli` read the environment.
 
 use std::{
     borrow::Cow,
@@ -10,12 +10,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// A token. Never shown, wiped when dropped.
+/// A token. `Debug` hides it; the memory is wiped on drop.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes it as it is.
+    /// Copies the text unchanged.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(Zeroizing::new(text.to_owned()))
@@ -27,10 +27,10 @@ impl Secret {
         self.0.as_bytes()
     }
 
-    /// A variable's value.
+    /// Reads an environment variable, without a trailing line break.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] when it is not set, `InvalidData` when it is no UTF-8.
+    /// [`io::ErrorKind::NotFound`] when it is not set, `InvalidData` when it is not UTF-8.
     pub fn from_env(name: &str) -> io::Result<Self> {
         match env::var(name) {
             Ok(text) => Ok(Self::trimmed(text)),
@@ -39,15 +39,15 @@ impl Secret {
         }
     }
 
-    /// A file's content.
+    /// Reads a file, without a trailing line break.
     ///
     /// # Errors
-    /// As the file system says.
+    /// When the file cannot be read or is not UTF-8.
     pub fn from_file(path: &Path) -> io::Result<Self> {
         fs::read_to_string(path).map(Self::trimmed)
     }
 
-    /// Where systemd puts a credential (`LoadCredential=`, systemd.exec(5)).
+    /// Returns the path of a systemd credential (`LoadCredential=`, systemd.exec(5)).
     ///
     /// # Errors
     /// `NotFound` when there is no credentials directory.
@@ -56,7 +56,7 @@ impl Secret {
         Ok(Path::new(&directory).join(name))
     }
 
-    /// Without the newline that editors and `echo` put at the end.
+    /// Strips the line break that editors and `echo` append.
     fn trimmed(text: String) -> Self {
         let text = Zeroizing::new(text);
         Self::new(text.trim_end_matches(['\r', '\n']))

@@ -1,6 +1,6 @@
-//! Certificates and keys: files in, what rustls runs on out.
+//! Builds rustls configurations from certificate and key files.
 //!
-//! One provider (ring), TLS 1.3 and 1.2, rustls's own choice of suites: all of them AEAD with
+//! One provider (ring), TLS 1.3 and 1.2, and rustls' default cipher suites: all are AEAD with
 //! forward secrecy.
 
 use std::{
@@ -28,71 +28,71 @@ use zeroize::Zeroizing;
 
 use crate::routes::ClientTls;
 
-/// A listener's TLS.
+/// TLS of the listeners.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// Ready for handshakes: HTTP/2 and HTTP/1.1 by ALPN.
+    /// The rustls configuration; ALPN offers `h2` and `http/1.1`.
     pub server: Arc<ServerConfig>,
-    /// From when to when its certificate is good.
+    /// Validity of the leaf certificate.
     pub validity: Validity,
 }
 
-/// From when to when a certificate is good.
+/// The validity period of a certificate (RFC 5280, section 4.1.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// The first moment.
+    /// `notBefore`
     pub from: SystemTime,
-    /// The last one.
+    /// `notAfter`
     pub until: SystemTime,
 }
 
-/// A certificate with its chain and its key.
+/// A certificate chain with its private key.
 #[derive(Debug)]
 pub(super) struct Identity {
-    shown: Arc<SingleCertAndKey>,
+    certified_key: Arc<SingleCertAndKey>,
     pub(super) validity: Validity,
 }
 
-/// Why files make no TLS. Each names the file.
+/// An unusable certificate, key or CA file. Each message names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsFault {
-    /// Not there, or not for this user.
+    /// The file cannot be read.
     #[error("the file {0} cannot be read: {1}")]
     File(PathBuf, io::Error),
-    /// No PEM.
-    #[error("{0} is no PEM file: {1}")]
+    /// Not PEM.
+    #[error("{0} is not a PEM file: {1}")]
     Pem(PathBuf, pem::Error),
     /// PEM without a certificate.
     #[error("there is no certificate in {0}")]
     NoCertificate(PathBuf),
     /// PEM without a private key.
-    #[error("there is no private key in {0} (one that asks for a passphrase cannot be used)")]
+    #[error("there is no private key in {0} (one with a passphrase cannot be used)")]
     NoKey(PathBuf),
-    /// A certificate that cannot be understood.
-    #[error("the certificate in {0} cannot be understood: {1}")]
+    /// A certificate that cannot be parsed.
+    #[error("the certificate in {0} cannot be parsed: {1}")]
     BadCertificate(PathBuf, String),
     /// A key that cannot be used.
     #[error("the private key in {0} cannot be used: {1}")]
     BadKey(PathBuf, rustls::Error),
-    /// A key of another certificate.
-    #[error("the private key in {0} is not that of the first certificate in {1}")]
+    /// The key belongs to another certificate.
+    #[error("the private key in {0} does not belong to the first certificate in {1}")]
     Mismatch(PathBuf, PathBuf),
-    /// A system without root certificates, as a container image from scratch.
+    /// The system has no root certificates, such as in a container image from scratch.
     #[error("this system has no root certificates to check an https:// upstream with")]
     NoRoots,
-    /// What rustls refuses.
+    /// Rejected by rustls for another reason.
     #[error("{0}")]
     Refused(String),
 }
 
 impl TlsFault {
-    /// What to do about it.
+    /// Returns how to fix it, as shown to the user.
     #[must_use]
-    pub const fn cure(&self) -> &'static str {
+    pub const fn help(&self) -> &'static str {
         match self {
             Self::File(..) => "name a file that this user may read",
             Self::Pem(..) | Self::BadCertificate(..) | Self::NoCertificate(_) => {
-                "name a PEM file: -----BEGIN CERTIFICATE-----, the leaf first, then what leads to the root"
+                "name a PEM file: -----BEGIN CERTIFICATE-----, the leaf first, then the intermediates"
             }
             Self::NoKey(_) | Self::BadKey(..) => {
                 "name a PEM file with the key alone, in PKCS#8, SEC1 or PKCS#1, without a passphrase"
@@ -101,12 +101,12 @@ impl TlsFault {
             Self::NoRoots => {
                 "install ca-certificates, set SSL_CERT_FILE, or name the app's own: [upstream_tls] ca = \"ca.pem\""
             }
-            Self::Refused(_) => "see what it says of the file",
+            Self::Refused(_) => "see the reason above",
         }
     }
 }
 
-/// The certificates of a file, and how long the first of them is good.
+/// The certificates of a file, leaf first, and the validity of the leaf.
 pub(super) struct Chain {
     file: PathBuf,
     certificates: Vec<CertificateDer<'static>>,
@@ -115,20 +115,20 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn read(file: &Path) -> Result<Self, TlsFault> {
-        let certificates = certificates(file)?;
+        let certificates = read_certificates(file)?;
         let leaf = certificates.first().ok_or_else(|| TlsFault::NoCertificate(file.to_owned()))?;
-        let validity = validity(leaf, file)?;
+        let validity = parse_validity(leaf, file)?;
         Ok(Self { file: file.to_owned(), certificates, validity })
     }
 
-    /// With its private key, if that is its own.
+    /// Adds the private key; fails if it belongs to another certificate.
     pub(super) fn with_key(self, file: &Path) -> Result<Identity, TlsFault> {
         let Self { file: cert, certificates, validity } = self;
-        let signer = ring::sign::any_supported_type(&private_key(file)?)
+        let signer = ring::sign::any_supported_type(&read_private_key(file)?)
             .map_err(|error| TlsFault::BadKey(file.to_owned(), error))?;
         let certified = CertifiedKey::new(certificates, signer);
         match certified.keys_match() {
-            Ok(()) => Ok(Identity { shown: Arc::new(certified.into()), validity }),
+            Ok(()) => Ok(Identity { certified_key: Arc::new(certified.into()), validity }),
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err(TlsFault::Mismatch(file.to_owned(), cert))
             }
@@ -137,77 +137,78 @@ impl Chain {
     }
 }
 
-/// A listener that shows this certificate and, with roots, asks for one in return.
-pub(super) fn listener(
+/// Builds the listeners' TLS. With `client_ca`, every client must present a certificate.
+pub(super) fn server(
     identity: Identity,
     client_ca: Option<RootCertStore>,
 ) -> Result<Tls, TlsFault> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(refused)?;
+        .map_err(refusal)?;
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(roots) => {
             let roots = Arc::new(roots);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
-            let refused = |error: VerifierBuilderError| TlsFault::Refused(error.to_string());
-            builder.with_client_cert_verifier(verifier.map_err(refused)?)
+            let refusal = |error: VerifierBuilderError| TlsFault::Refused(error.to_string());
+            builder.with_client_cert_verifier(verifier.map_err(refusal)?)
         }
     };
-    let Identity { shown, validity } = identity;
-    let mut server = builder.with_cert_resolver(shown);
+    let Identity { certified_key, validity } = identity;
+    let mut server = builder.with_cert_resolver(certified_key);
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    server.ignore_client_order = true; // the strongest suite that both have
-    // Tickets of this configuration only: whom the next one would not let in cannot resume.
-    server.ticketer = Ticketer::new().map_err(refused)?;
+    server.ignore_client_order = true; // our preference: strongest suite first
+    // A new ticket key for each configuration: a client that the next one would not accept cannot
+    // resume a session from before the reload.
+    server.ticketer = Ticketer::new().map_err(refusal)?;
     Ok(Tls { server: Arc::new(server), validity })
 }
 
-/// What an https:// upstream is checked with, and what is shown to it where it asks.
-pub(super) fn upstream(
+/// Builds the client configuration for https upstreams, with a client certificate if given.
+pub(super) fn client(
     roots: RootCertStore,
     identity: Option<Identity>,
 ) -> Result<ClientConfig, TlsFault> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(refused)?
+        .map_err(refusal)?
         .with_root_certificates(roots);
     Ok(match identity {
         None => builder.with_no_client_auth(),
-        Some(own) => builder.with_client_cert_resolver(own.shown),
+        Some(identity) => builder.with_client_cert_resolver(identity.certified_key),
     })
 }
 
-/// What a client of ours trusts: these roots, or the system's.
+/// Builds the client configuration of a command: trusts the roots in this file, or the system's.
 ///
 /// # Errors
-/// [`TlsFault`].
-pub fn client(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
-    let roots = roots.map_or_else(system_roots, roots_of)?;
-    upstream(roots, None).map(|config| Arc::clone(ClientTls::new(config).config()))
+/// [`TlsFault`] when the file is unusable or the system has no roots.
+pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
+    let roots = roots.map_or_else(load_system_roots, read_roots)?;
+    client(roots, None).map(|config| Arc::clone(ClientTls::new(config).config()))
 }
 
-/// ring. There is no process-wide provider to fall back on, and none is wanted.
+/// Returns ring, passed explicitly: no process-wide default provider is installed.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
-fn refused(error: rustls::Error) -> TlsFault {
+fn refusal(error: rustls::Error) -> TlsFault {
     TlsFault::Refused(error.to_string())
 }
 
-/// What this system trusts; `SSL_CERT_FILE` is heeded.
-pub(super) fn system_roots() -> Result<RootCertStore, TlsFault> {
+/// Loads the system's root certificates; respects `SSL_CERT_FILE`.
+pub(super) fn load_system_roots() -> Result<RootCertStore, TlsFault> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() { Err(TlsFault::NoRoots) } else { Ok(roots) }
 }
 
-/// The roots in a file.
-pub(super) fn roots_of(file: &Path) -> Result<RootCertStore, TlsFault> {
+/// Reads CA certificates from a PEM file.
+pub(super) fn read_roots(file: &Path) -> Result<RootCertStore, TlsFault> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
+    for certificate in read_certificates(file)? {
         roots
             .add(certificate)
             .map_err(|error| TlsFault::BadCertificate(file.to_owned(), error.to_string()))?;
@@ -215,25 +216,25 @@ pub(super) fn roots_of(file: &Path) -> Result<RootCertStore, TlsFault> {
     if roots.is_empty() { Err(TlsFault::NoCertificate(file.to_owned())) } else { Ok(roots) }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    CertificateDer::pem_slice_iter(&read(file)?)
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    CertificateDer::pem_slice_iter(&read_file(file)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsFault::Pem(file.to_owned(), error))
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsFault> {
-    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|error| match error {
+fn read_private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsFault> {
+    PrivateKeyDer::from_pem_slice(&read_file(file)?).map_err(|error| match error {
         pem::Error::NoItemsFound => TlsFault::NoKey(file.to_owned()),
         error => TlsFault::Pem(file.to_owned(), error),
     })
 }
 
-fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsFault> {
+fn read_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsFault> {
     let read = fs::read(file).map_err(|error| TlsFault::File(file.to_owned(), error));
     read.map(Zeroizing::new)
 }
 
-fn validity(leaf: &CertificateDer<'_>, file: &Path) -> Result<Validity, TlsFault> {
+fn parse_validity(leaf: &CertificateDer<'_>, file: &Path) -> Result<Validity, TlsFault> {
     let parsed = SliceReader::new(leaf).and_then(|mut reader| Certificate::decode(&mut reader));
     let parsed =
         parsed.map_err(|error| TlsFault::BadCertificate(file.to_owned(), error.to_string()))?;
@@ -249,7 +250,7 @@ mod tests {
     use super::*;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
-    /// A folder with a certificate, its key, and another key.
+    /// Creates a folder with a certificate, its key, another key and broken files.
     fn folder(name: &str) -> PathBuf {
         let folder =
             std::env::temp_dir().join(format!("gatekeeper-tls-{}-{name}", std::process::id()));
@@ -273,11 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_makes_a_listener() {
+    fn matching_certificate_and_key_build_a_server_config() {
         let folder = folder("pair");
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         let identity = || Chain::read(&cert).unwrap().with_key(&key).unwrap();
-        let tls = listener(identity(), None).unwrap();
+        let tls = server(identity(), None).unwrap();
         assert_eq!(tls.server.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
         assert_eq!(tls.server.max_early_data_size, 0, "early data can be replayed");
         assert_eq!(
@@ -288,13 +289,13 @@ mod tests {
             humantime::format_rfc3339(tls.validity.until).to_string(),
             "2040-02-03T00:00:00Z"
         );
-        listener(identity(), Some(roots_of(&cert).unwrap())).unwrap();
-        upstream(roots_of(&cert).unwrap(), Some(identity())).unwrap();
+        server(identity(), Some(read_roots(&cert).unwrap())).unwrap();
+        client(read_roots(&cert).unwrap(), Some(identity())).unwrap();
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn every_fault_names_its_file() {
+    fn each_fault_names_its_file() {
         let folder = folder("faults");
         let fault = |cert: &str, key: &str| {
             let made = Chain::read(&folder.join(cert));
@@ -307,14 +308,17 @@ mod tests {
             ("empty.pem", "key.pem", "there is no certificate", "empty.pem"),
             ("key.pem", "key.pem", "there is no certificate", "key.pem"),
             ("cert.pem", "cert.pem", "there is no private key", "cert.pem"),
-            ("broken.pem", "key.pem", "", "broken.pem is no PEM file"),
+            ("broken.pem", "key.pem", "", "broken.pem is not a PEM file"),
             ("odd.pem", "key.pem", "the certificate in", "odd.pem"),
-            ("cert.pem", "other.pem", "the private key in", "other.pem is not that of"),
+            ("cert.pem", "other.pem", "the private key in", "other.pem does not belong to"),
         ] {
-            let said = fault(cert, key);
-            assert!(said.starts_with(begins) && said.contains(names), "{cert} {key}: {said}");
+            let message = fault(cert, key);
+            assert!(
+                message.starts_with(begins) && message.contains(names),
+                "{cert} {key}: {message}"
+            );
         }
-        let roots = roots_of(&folder.join("empty.pem")).unwrap_err().to_string();
+        let roots = read_roots(&folder.join("empty.pem")).unwrap_err().to_string();
         assert!(roots.contains("no certificate"), "{roots}");
         fs::remove_dir_all(folder).unwrap();
     }

@@ -1,4 +1,4 @@
-//! [`RawConfig`] into [`Config`]: parsed, inherited, and with its secrets.
+//! Validates a [`RawConfig`] into a [`Config`]: parses values, applies inheritance, loads secrets.
 
 mod accounts;
 mod keys;
@@ -11,37 +11,43 @@ mod warnings;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    Config, SourceFile, Warning,
     fault::{Fault, FaultKind, Faults},
     raw::{Located, Location, RawAccess, RawConfig, RawForwarded, RawRoute},
+    source_file::SourceFile,
+    validated::Config,
+    warning::Warning,
 };
 use crate::routes::{Access, ClientTls, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
 use crate::signature::{Keyring, Origin, Scheme};
 
-/// Longest body of a request, in bytes, when nothing is said.
+/// Default maximum size of a request body, in bytes.
 const DEFAULT_MAX_BODY: u64 = 256 * 1024;
 
-/// Refines, or tells every fault, those found before included.
+/// Validates the configuration. `faults` are those found while reading.
+///
+/// # Errors
+/// [`Faults`] with every fault, those from reading included.
 pub(super) fn validate(
     raw: &RawConfig,
     faults: Vec<Fault>,
-    sheet: SourceFile<'_>,
+    source: SourceFile<'_>,
 ) -> Result<Config, Faults> {
-    let mut validator = Validator { faults, ..Validator::new(raw, sheet, "auth_tokens") };
-    let listen = validator.listen();
-    let admin = validator.admin();
-    let tls = validator.tls();
-    let (client_tls, client_certificate) = validator.client_tls().unzip();
+    let mut validator = Validator { faults, ..Validator::new(raw, source, "auth_tokens") };
+    let listen = validator.validate_listen();
+    let admin = validator.validate_admin();
+    let tls = validator.validate_tls();
+    let (client_tls, client_certificate) = validator.validate_client_tls().unzip();
     validator.client_tls = client_tls;
-    let trust = validator.trust();
-    let statuses = validator.statuses(None);
-    let routes = validator.routes();
-    let limits = validator.limits(&routes);
-    validator.warn_of_literals();
-    validator.warn_of_tables(admin.as_ref(), trust.as_ref(), &limits);
-    if !validator.faults.is_empty() || validator.elsewhere.is_some() {
-        let faults = Faults::new(sheet.name, sheet.text, validator.faults).and(validator.elsewhere);
-        return Err(faults.watching(validator.watched));
+    let trust = validator.validate_trust();
+    let statuses = validator.validate_statuses(None);
+    let routes = validator.validate_routes();
+    let limits = validator.validate_limits(&routes);
+    validator.warn_of_inline_tokens();
+    validator.warn_of_settings(admin.as_ref(), trust.as_ref(), &limits);
+    if !validator.faults.is_empty() || validator.accounts_faults.is_some() {
+        let faults = Faults::new(source.name, source.text, validator.faults)
+            .with_accounts_file(validator.accounts_faults);
+        return Err(faults.with_watched(validator.watched));
     }
     Ok(Config {
         listen,
@@ -56,102 +62,111 @@ pub(super) fn validate(
     })
 }
 
+/// Collects faults, warnings and watched files while it validates one file.
 struct Validator<'a> {
     raw: &'a RawConfig,
-    sheet: SourceFile<'a>,
-    /// The key that tokens stand under.
-    tokens: &'static str,
+    source: SourceFile<'a>,
+    /// The key that faults of tokens are reported under.
+    token_key: &'static str,
     faults: Vec<Fault>,
-    /// Those of the accounts file.
-    elsewhere: Option<Faults>,
-    /// The files read so far.
+    /// The faults of the accounts file.
+    accounts_faults: Option<Faults>,
+    /// Every file that was read or looked for.
     watched: Vec<PathBuf>,
     warnings: Vec<Warning>,
-    /// Where the first token stands that is written out.
-    literal: Option<Location>,
-    /// For https upstreams.
+    /// The location of the first inline token.
+    first_inline: Option<Location>,
+    /// TLS for https upstreams.
     client_tls: Option<ClientTls>,
 }
 
+/// A route's `public_url`.
+enum PublicUrl {
+    Absent,
+    Value(Origin),
+    Invalid,
+}
+
 impl<'a> Validator<'a> {
-    fn new(raw: &'a RawConfig, sheet: SourceFile<'a>, tokens: &'static str) -> Self {
+    fn new(raw: &'a RawConfig, source: SourceFile<'a>, token_key: &'static str) -> Self {
         Self {
             raw,
-            sheet,
-            tokens,
+            source,
+            token_key,
             faults: Vec::new(),
-            elsewhere: None,
+            accounts_faults: None,
             watched: Vec::new(),
             warnings: Vec::new(),
-            literal: None,
+            first_inline: None,
             client_tls: None,
         }
     }
 }
 
 impl Validator<'_> {
-    fn fault(&mut self, place: &Location, key: &'static str, kind: FaultKind) {
-        self.faults.push(Fault { place: place.clone(), key, kind });
+    fn record_fault(&mut self, location: &Location, key: &'static str, kind: FaultKind) {
+        self.faults.push(Fault { location: location.clone(), key, kind });
     }
 
-    /// A file, found from where its name was written, and watched from now on.
-    fn file(&mut self, name: &str) -> PathBuf {
-        let path = self.sheet.folder.join(name);
+    /// Resolves a path relative to the file that names it, and adds it to the watched files.
+    fn resolve_file(&mut self, name: &str) -> PathBuf {
+        let path = self.source.folder.join(name);
         self.watched.push(path.clone());
         path
     }
 
-    /// Whether something in there was already found wrong: what is missing may have been taken out.
-    fn has_fault_within(&self, place: &Location) -> bool {
-        let Location::File(outer) = place else { return false };
-        self.faults.iter().any(|fault| match &fault.place {
+    /// Whether a fault lies inside this location. Reading removes faulty entries, so a key that seems
+    /// missing may be one that has its fault already.
+    fn has_fault_inside(&self, location: &Location) -> bool {
+        let Location::File(outer) = location else { return false };
+        self.faults.iter().any(|fault| match &fault.location {
             Location::File(inner) => outer.start <= inner.start && inner.end <= outer.end,
             Location::Flag(_) | Location::Nowhere => false,
         })
     }
 
-    /// Notes an error with its place.
+    /// Records an error as a fault at this location.
     fn record_err<T, E>(
         &mut self,
-        place: &Location,
+        location: &Location,
         key: &'static str,
         result: Result<T, E>,
         kind: impl Fn(E) -> FaultKind,
     ) -> Option<T> {
-        result.map_err(|error| self.fault(place, key, kind(error))).ok()
+        result.map_err(|error| self.record_fault(location, key, kind(error))).ok()
     }
 
-    fn routes(&mut self) -> Vec<Route> {
+    fn validate_routes(&mut self) -> Vec<Route> {
         let whole = Located {
-            place: Location::Nowhere,
+            location: Location::Nowhere,
             value: RawRoute {
-                path: Some(Located { place: Location::Nowhere, value: "/*".to_owned() }),
+                path: Some(Located { location: Location::Nowhere, value: "/*".to_owned() }),
                 ..RawRoute::default()
             },
         };
         let written = &self.raw.route;
         let raw_routes = if written.is_empty() { std::slice::from_ref(&whole) } else { written };
-        let inherited = self.inherited_keyring(raw_routes);
+        let inherited = self.load_inherited_keyring(raw_routes);
         let mut paths = HashMap::new();
-        let (mut routes, mut places) = (Vec::new(), Vec::new());
+        let (mut routes, mut locations) = (Vec::new(), Vec::new());
         for raw in raw_routes {
-            let route = self.route(raw, inherited.as_ref());
+            let route = self.validate_route(raw, inherited.as_ref());
             if let Some(path) = &raw.value.path
                 && paths.insert(path.value.as_str(), ()).is_some()
             {
-                self.fault(&path.place, "route.path", FaultKind::Twice);
+                self.record_fault(&path.location, "route.path", FaultKind::DuplicatePath);
             }
             if let Some(route) = route {
-                places.push(&raw.place);
+                locations.push(&raw.location);
                 routes.push(route);
             }
         }
-        self.warn_of_public(&places, &routes);
+        self.warn_of_public(&locations, &routes);
         routes
     }
 
-    /// The tokens at the top and those of subaccounts, read once and only if a route needs them.
-    fn inherited_keyring(&mut self, routes: &[Located<RawRoute>]) -> Option<Arc<Keyring>> {
+    /// Loads the top-level tokens and those of subaccounts, if a route inherits them.
+    fn load_inherited_keyring(&mut self, routes: &[Located<RawRoute>]) -> Option<Arc<Keyring>> {
         let raw = self.raw;
         let needed = routes.iter().any(|route| {
             route.value.access == RawAccess::Twilio && route.value.auth_tokens.is_none()
@@ -159,29 +174,41 @@ impl Validator<'_> {
         if !needed || (raw.auth_tokens.is_none() && raw.accounts_file.is_none()) {
             return None;
         }
-        let keys = raw.auth_tokens.as_ref().map(|tokens| self.keys(tokens)).unwrap_or_default();
-        Some(Arc::new(Keyring::new(keys, self.accounts())))
+        let keys =
+            raw.auth_tokens.as_ref().map(|tokens| self.load_keys(tokens)).unwrap_or_default();
+        Some(Arc::new(Keyring::new(keys, self.load_accounts())))
     }
 
-    fn route(&mut self, at: &Located<RawRoute>, inherited: Option<&Arc<Keyring>>) -> Option<Route> {
-        let raw = &at.value;
-        let path = self.pattern(at);
-        let origin = self.origin(at);
-        let upstream = self.upstream(at);
-        let access = self.access(at, inherited);
-        let methods = self.methods(raw);
-        let statuses = self.statuses(Some(raw));
-        let max_body_bytes = self.max_body_bytes(raw);
-        let replay = self.replay(raw);
-        let hosts = origin.as_ref().map(|origin| self.hosts(raw, origin.as_ref()));
+    fn validate_route(
+        &mut self,
+        located: &Located<RawRoute>,
+        inherited: Option<&Arc<Keyring>>,
+    ) -> Option<Route> {
+        let raw = &located.value;
+        let path = self.validate_path(located);
+        let public_url = self.validate_public_url(located);
+        let upstream = self.validate_upstream(located);
+        let access = self.validate_access(located, inherited);
+        let methods = self.validate_methods(raw);
+        let statuses = self.validate_statuses(Some(raw));
+        let max_body_bytes = self.resolve_max_body_bytes(raw);
+        let replay = self.validate_replay(raw);
         let append = raw.forwarded_headers.or(self.raw.forwarded_headers).unwrap_or_default();
+        let (origin, hosts) = match public_url {
+            PublicUrl::Absent => (None, self.validate_hosts(raw, None)),
+            PublicUrl::Value(origin) => {
+                let hosts = self.validate_hosts(raw, Some(&origin));
+                (Some(origin), hosts)
+            }
+            PublicUrl::Invalid => return None,
+        };
         Some(Route {
-            number: 0, // the table counts
+            number: 0, // assigned by the table
             path: path?,
             methods,
             access: access?,
-            origin: origin?,
-            hosts: hosts?,
+            origin,
+            hosts,
             upstream: Arc::new(upstream?),
             allow_empty_form: raw.allow_empty_form.or(self.raw.allow_empty_form).unwrap_or(false),
             append_forwarded: append == RawForwarded::Append,
@@ -191,114 +218,114 @@ impl Validator<'_> {
         })
     }
 
-    fn pattern(&mut self, at: &Located<RawRoute>) -> Option<Pattern> {
-        match &at.value.path {
+    fn validate_path(&mut self, located: &Located<RawRoute>) -> Option<Pattern> {
+        match &located.value.path {
             Some(path) => {
                 let parsed = Pattern::parse(&path.value);
-                self.record_err(&path.place, "route.path", parsed, FaultKind::Pattern)
+                self.record_err(&path.location, "route.path", parsed, FaultKind::Pattern)
             }
             None => {
-                self.fault(&at.place, "route.path", FaultKind::Missing);
+                self.record_fault(&located.location, "route.path", FaultKind::Missing);
                 None
             }
         }
     }
 
-    /// Where [trust] is, it may be told by a proxy alone. `None` where it is faulty.
-    #[expect(clippy::option_option, reason = "faulty is not the same as untold")]
-    fn origin(&mut self, at: &Located<RawRoute>) -> Option<Option<Origin>> {
+    /// Parses the public URL. It is required unless a `[trust]` proxy states it in each request.
+    fn validate_public_url(&mut self, located: &Located<RawRoute>) -> PublicUrl {
         let raw = self.raw;
-        let Some(url) = at.value.public_url.as_ref().or(raw.public_url.as_ref()) else {
+        let Some(url) = located.value.public_url.as_ref().or(raw.public_url.as_ref()) else {
             if raw.trust.is_none() {
-                self.fault(&at.place, "public_url", FaultKind::Missing);
+                self.record_fault(&located.location, "public_url", FaultKind::Missing);
             }
-            return Some(None);
+            return PublicUrl::Absent;
         };
         let parsed = Origin::parse(&url.value);
-        let origin = self.record_err(&url.place, "public_url", parsed, FaultKind::Origin)?;
+        let parsed = self.record_err(&url.location, "public_url", parsed, FaultKind::Origin);
+        let Some(origin) = parsed else { return PublicUrl::Invalid };
         if origin.scheme() == Scheme::Http && raw.tls.is_some() {
-            self.fault(&url.place, "public_url", FaultKind::PlainUrl);
+            self.record_fault(&url.location, "public_url", FaultKind::PlainUrl);
         }
-        self.warn_of_plain_url(&url.place, &origin);
-        Some(Some(origin))
+        self.warn_of_plain_url(&url.location, &origin);
+        PublicUrl::Value(origin)
     }
 
-    fn upstream(&mut self, at: &Located<RawRoute>) -> Option<Upstream> {
+    fn validate_upstream(&mut self, located: &Located<RawRoute>) -> Option<Upstream> {
         let raw = self.raw;
-        match at.value.upstream.as_ref().or(raw.upstream.as_ref()) {
+        match located.value.upstream.as_ref().or(raw.upstream.as_ref()) {
             Some(url) => {
                 let parsed = Upstream::parse(&url.value);
                 let upstream =
-                    self.record_err(&url.place, "upstream", parsed, FaultKind::Upstream)?;
+                    self.record_err(&url.location, "upstream", parsed, FaultKind::Upstream)?;
                 Some(upstream.with_tls(self.client_tls.as_ref()))
             }
             None => {
-                self.fault(&at.place, "upstream", FaultKind::Missing);
+                self.record_fault(&located.location, "upstream", FaultKind::Missing);
                 None
             }
         }
     }
 
-    fn hosts(&mut self, raw: &RawRoute, origin: Option<&Origin>) -> Hosts {
+    fn validate_hosts(&mut self, raw: &RawRoute, origin: Option<&Origin>) -> Hosts {
         let mut hosts = origin.map(Hosts::of).unwrap_or_default();
         let top = self.raw;
         for host in raw.allowed_hosts.as_ref().or(top.allowed_hosts.as_ref()).into_iter().flatten()
         {
             let allowed = hosts.allow(&host.value);
-            self.record_err(&host.place, "allowed_hosts", allowed, FaultKind::Origin);
+            self.record_err(&host.location, "allowed_hosts", allowed, FaultKind::Origin);
         }
         hosts
     }
 
-    fn access(
+    fn validate_access(
         &mut self,
-        at: &Located<RawRoute>,
+        located: &Located<RawRoute>,
         inherited: Option<&Arc<Keyring>>,
     ) -> Option<Access> {
-        match (at.value.access, &at.value.auth_tokens) {
+        match (located.value.access, &located.value.auth_tokens) {
             (RawAccess::Public, None) => Some(Access::Public),
             (RawAccess::Public, Some(tokens)) => {
-                self.fault(&tokens.place, "route.auth_tokens", FaultKind::IdleToken);
+                self.record_fault(&tokens.location, "route.auth_tokens", FaultKind::UnusedToken);
                 None
             }
             (RawAccess::Twilio, Some(tokens)) => {
-                let keyring = Keyring::new(self.keys(tokens), None);
+                let keyring = Keyring::new(self.load_keys(tokens), None);
                 Some(Access::Twilio(Arc::new(keyring)))
             }
             (RawAccess::Twilio, None) => {
                 if inherited.is_none() {
-                    self.fault(&at.place, "route.auth_tokens", FaultKind::NoToken);
+                    self.record_fault(&located.location, "route.auth_tokens", FaultKind::NoToken);
                 }
                 inherited.map(|keyring| Access::Twilio(Arc::clone(keyring)))
             }
         }
     }
 
-    fn methods(&mut self, raw: &RawRoute) -> Vec<Box<str>> {
+    fn validate_methods(&mut self, raw: &RawRoute) -> Vec<Box<str>> {
         let top = self.raw;
         let Some(methods) = raw.methods.as_ref().or(top.methods.as_ref()) else {
             return vec!["GET".into(), "POST".into()];
         };
         if methods.value.is_empty() {
-            self.fault(&methods.place, "methods", FaultKind::Method);
+            self.record_fault(&methods.location, "methods", FaultKind::Method);
         }
         for method in &methods.value {
             let text = &method.value;
             if text.is_empty() || text == "CONNECT" || !text.bytes().all(|b| b.is_ascii_uppercase())
             {
-                self.fault(&method.place, "methods", FaultKind::Method);
+                self.record_fault(&method.location, "methods", FaultKind::Method);
             }
         }
         methods.value.iter().map(|method| method.value.as_str().into()).collect()
     }
 
-    /// A route's statuses, or those at the top; each is looked at where it is written.
-    fn statuses(&mut self, route: Option<&RawRoute>) -> Statuses {
+    /// Validates the statuses of a route, or those at the top. Inherited ones are not checked again.
+    fn validate_statuses(&mut self, route: Option<&RawRoute>) -> Statuses {
         let top = self.raw;
         let defaults = match route {
             Some(_) => Statuses {
-                missing: top.missing_status.as_ref().map_or(418, |at| at.value),
-                mismatch: top.mismatch_status.as_ref().map_or(403, |at| at.value),
+                missing: top.missing_status.as_ref().map_or(418, |located| located.value),
+                mismatch: top.mismatch_status.as_ref().map_or(403, |located| located.value),
             },
             None => Statuses::default(),
         };
@@ -307,34 +334,39 @@ impl Validator<'_> {
             None => (&top.missing_status, &top.mismatch_status),
         };
         Statuses {
-            missing: self.status(missing.as_ref(), "missing_status", defaults.missing),
-            mismatch: self.status(mismatch.as_ref(), "mismatch_status", defaults.mismatch),
+            missing: self.validate_status(missing.as_ref(), "missing_status", defaults.missing),
+            mismatch: self.validate_status(mismatch.as_ref(), "mismatch_status", defaults.mismatch),
         }
     }
 
-    fn status(&mut self, status: Option<&Located<u16>>, key: &'static str, default: u16) -> u16 {
+    fn validate_status(
+        &mut self,
+        status: Option<&Located<u16>>,
+        key: &'static str,
+        default: u16,
+    ) -> u16 {
         let Some(status) = status else { return default };
         if !(400..600).contains(&status.value) {
-            self.fault(&status.place, key, FaultKind::Status);
+            self.record_fault(&status.location, key, FaultKind::Status);
         }
         status.value
     }
 
-    fn replay(&mut self, raw: &RawRoute) -> Option<Replay> {
+    fn validate_replay(&mut self, raw: &RawRoute) -> Option<Replay> {
         let retries = raw.replay_retries.as_ref();
         let Some(window) = &raw.replay_window else {
             if let Some(retries) = retries {
                 let kind = FaultKind::RetriesWithoutWindow;
-                self.fault(&retries.place, "route.replay_retries", kind);
+                self.record_fault(&retries.location, "route.replay_retries", kind);
             }
             return None;
         };
-        let window = self.period(Some(window), "route.replay_window", Duration::ZERO);
-        Some(Replay { window, retries: retries.map_or(1, |at| at.value) })
+        let window = self.validate_duration(Some(window), "route.replay_window", Duration::ZERO);
+        Some(Replay { window, retries: retries.map_or(1, |located| located.value) })
     }
 
-    fn max_body_bytes(&self, raw: &RawRoute) -> u64 {
+    fn resolve_max_body_bytes(&self, raw: &RawRoute) -> u64 {
         let written = raw.max_body_bytes.as_ref().or(self.raw.limits.max_body_bytes.as_ref());
-        written.map_or(DEFAULT_MAX_BODY, |at| at.value)
+        written.map_or(DEFAULT_MAX_BODY, |located| located.value)
     }
 }

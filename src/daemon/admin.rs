@@ -1,4 +1,5 @@
-//! The admin listener: `/healthz`, `/readyz`, `/metrics`. Never public; bounded like the public one.
+//! The admin listener: `/healthz`, `/readyz`, `/metrics`. Not for the public; still limited
+//! in connections, time and sizes.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -20,26 +21,26 @@ use tokio::{
 use crate::downstream::Shared;
 use crate::net::{Acceptor, Socket};
 
-/// Connections at once. A monitor needs one.
+/// Maximum number of connections. A monitor needs one.
 const MAX_CONNECTIONS: usize = 32;
-/// A connection's whole life: long enough for a scrape, and for the next few over it.
+/// Maximum lifetime of a connection: long enough for a few scrapes over it.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
-/// From the first byte awaited to the end of the head.
+/// Maximum time to wait for a request and read its head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to rest when a connection cannot be accepted.
+/// Pause after a failed accept, such as when descriptors run out, so as not to spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Serves for ever.
+/// Serves until the task is dropped.
 pub(super) async fn serve(acceptor: Acceptor, shared: Arc<Shared>) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         match acceptor.accept().await {
             Ok((socket, _)) => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    let _overdue =
+                    let _elapsed =
                         timeout(CONNECTION_TIMEOUT, serve_connection(socket, &shared)).await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {
@@ -52,7 +53,7 @@ pub(super) async fn serve(acceptor: Acceptor, shared: Arc<Shared>) {
 
 async fn serve_connection(socket: Socket, shared: &Shared) {
     let service =
-        service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, shared))));
+        service_fn(|request| std::future::ready(Ok::<_, Infallible>(respond(&request, shared))));
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(8192)
@@ -60,34 +61,36 @@ async fn serve_connection(socket: Socket, shared: &Shared) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
     if let Err(error) = builder.serve_connection(TokioIo::new(socket), service).await {
-        tracing::debug!(%error, "an admin connection ended");
+        tracing::debug!(%error, "an admin connection failed");
     }
 }
 
-fn answer(request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+        let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
-        "/healthz" => text(StatusCode::OK, "alive\n"),
+        "/healthz" => text_response(StatusCode::OK, "alive\n"),
         "/readyz" if shared.shutdown.is_draining() => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            text_response(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }
-        "/readyz" => text(StatusCode::OK, "ready\n"),
-        "/metrics" => {
-            typed(StatusCode::OK, shared.metrics_text(), "text/plain; version=0.0.4; charset=utf-8")
-        }
-        _ => text(StatusCode::NOT_FOUND, "/healthz, /readyz, /metrics\n"),
+        "/readyz" => text_response(StatusCode::OK, "ready\n"),
+        "/metrics" => response(
+            StatusCode::OK,
+            shared.metrics_text(),
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+        _ => text_response(StatusCode::NOT_FOUND, "/healthz, /readyz, /metrics\n"),
     }
 }
 
-fn text(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
-    typed(status, line, "text/plain; charset=utf-8")
+fn text_response(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
+    response(status, line, "text/plain; charset=utf-8")
 }
 
-fn typed(
+fn response(
     status: StatusCode,
     body: impl Into<Bytes>,
     content_type: &'static str,

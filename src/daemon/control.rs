@@ -1,4 +1,4 @@
-//! The thread that looks after the others: it reloads, and answers operators.
+//! The control thread: reloads the configuration and serves the admin listener.
 
 use std::{io, sync::Arc, thread};
 
@@ -12,40 +12,41 @@ use crate::config::{Config, Sources};
 use crate::downstream::Shared;
 use crate::net::{Acceptor, Listen, Listener, Listeners};
 
-/// Ready to be started: signals are heard and the admin listener is open.
+/// A control thread to start: its signal handlers are installed and its admin listener is bound.
 pub(super) struct ControlThread {
     runtime: Runtime,
     reload: Option<Reload>,
     admin: Option<Acceptor>,
-    /// Where the admin listener is, port resolved.
+    /// The address of the admin listener, port resolved.
     pub(super) address: Option<Listen>,
 }
 
-/// At work until it is told that the others have ended.
+/// A handle to stop the control thread.
 #[derive(Debug)]
 pub(super) struct ControlHandle {
-    end: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
 
 impl ControlThread {
-    /// Without sources nothing is ever loaded anew.
+    /// Binds the admin listener and installs the signal handlers. Without sources there are no reloads.
     pub(super) fn new(config: &Config, sources: Option<Sources>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let within = runtime.enter();
+        let guard = runtime.enter();
         let reload = sources.map(|sources| Reload::new(sources, config)).transpose()?;
-        let listening = Listeners::open(config.admin.as_slice())?;
-        let address = listening.addresses()?.pop();
-        let admin = listening.listeners.into_iter().next();
+        let listeners = Listeners::open(config.admin.as_slice())?;
+        let address = listeners.addresses()?.pop();
+        let admin = listeners.listeners.into_iter().next();
         let admin = admin.map(Listener::into_tokio).transpose()?;
-        drop(within);
+        drop(guard);
         Ok(Self { runtime, reload, admin, address })
     }
 
+    /// Starts the thread.
     pub(super) fn start(self, shared: Arc<Shared>) -> io::Result<ControlHandle> {
         let Self { runtime, reload, admin, .. } = self;
-        let (end, ended) = oneshot::channel();
-        let work = move || {
+        let (stop, stopped) = oneshot::channel();
+        let run = move || {
             runtime.block_on(async {
                 if let Some(reload) = reload {
                     tokio::spawn(reload.run(Arc::clone(&shared)));
@@ -53,19 +54,20 @@ impl ControlThread {
                 if let Some(admin) = admin {
                     tokio::spawn(admin::serve(admin, shared));
                 }
-                let _ended = ended.await;
+                let _stopped = stopped.await;
             });
         };
-        let thread = thread::Builder::new().name("control".into()).spawn(work)?;
-        Ok(ControlHandle { end, thread })
+        let thread = thread::Builder::new().name("control".into()).spawn(run)?;
+        Ok(ControlHandle { stop, thread })
     }
 }
 
 impl ControlHandle {
-    pub(super) fn end(self) {
-        drop(self.end);
+    /// Stops the thread and waits for it.
+    pub(super) fn stop(self) {
+        drop(self.stop);
         if self.thread.join().is_err() {
-            tracing::error!("the control thread ended in a panic");
+            tracing::error!("the control thread panicked");
         }
     }
 }

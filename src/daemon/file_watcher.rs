@@ -1,8 +1,8 @@
-//! Whether a file that the configuration was made from has changed.
+//! Watches the files that the configuration was read from.
 //!
-//! What is watched are the folders: an editor replaces a file, Kubernetes the symlink `..data` beside
-//! it. What counts is whether a file is another one than before, so that a log written into the same
-//! folder is no change, and holds none up.
+//! The folders are watched, not the files: editors replace a file, and Kubernetes repaths the symlink
+//! `..data` beside it. After an event the files' fingerprints decide, so a log written into the same
+//! folder neither triggers a reload nor delays one.
 
 use std::{
     collections::BTreeSet,
@@ -20,14 +20,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// So long must it be quiet before a change is taken for complete.
+/// Time without events after which a change is taken for complete.
 const QUIET_PERIOD: Duration = Duration::from_millis(250);
-/// Longer than this, quiet is not waited for: something may be written without end.
+/// Maximum wait for a quiet period: a file may be written without end.
 const MAX_QUIET_WAIT: Duration = Duration::from_secs(2);
-/// How often the files are looked at where the system does not tell.
+/// Interval between checks where inotify is not available.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The files, how they were when last looked at, and who tells of changes.
+/// Watches a set of files; remembers their fingerprints at the last check.
 pub(super) struct FileWatcher {
     files: Vec<PathBuf>,
     seen: Vec<Fingerprint>,
@@ -35,12 +35,12 @@ pub(super) struct FileWatcher {
     watcher: Option<RecommendedWatcher>,
 }
 
-/// What tells one state of a file from another. Nothing, where there is no file.
+/// Identifies one state of a file: real path, inode, size and mtime. `None` if there is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fingerprint(Option<(PathBuf, u64, u64, i64, i64)>);
 
 impl Fingerprint {
-    fn of(file: &Path) -> Self {
+    fn read(file: &Path) -> Self {
         let now = fs::canonicalize(file).and_then(|real| {
             let meta = fs::metadata(&real)?;
             Ok((real, meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
@@ -50,36 +50,36 @@ impl Fingerprint {
 }
 
 impl FileWatcher {
-    /// Watches these files from now on.
+    /// Starts watching these files.
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
         let events = Arc::new(Notify::new());
-        let watcher = watcher(&files, &events);
+        let watcher = watch_folders(&files, &events);
         let seen = fingerprints(&files);
         Self { files, seen, events, watcher }
     }
 
-    /// From now on it is about these files, wherever their links lead by now. What has changed since
-    /// the last mark_seen still counts.
+    /// Watches this file set from now on, with symlinks resolved anew. Changes since the last
+    /// [`mark_seen`](Self::mark_seen) are kept.
     pub(super) fn set_files(&mut self, files: Vec<PathBuf>) {
         let seen =
             if files == self.files { std::mem::take(&mut self.seen) } else { fingerprints(&files) };
         let events = Arc::new(Notify::new());
-        let watcher = watcher(&files, &events);
-        events.notify_one();
+        let watcher = watch_folders(&files, &events);
+        events.notify_one(); // the files may have changed before the new watches were set
         *self = Self { files, seen, events, watcher };
     }
 
-    /// Takes the files for seen: they are about to be read.
+    /// Records the current state of the files. Call it before reading them.
     pub(super) fn mark_seen(&mut self) {
         self.seen = fingerprints(&self.files);
     }
 
-    /// Returns once a file has changed and the changing seems to be over.
-    pub(super) async fn next(&mut self) {
+    /// Waits until a file has changed and a quiet period has passed.
+    pub(super) async fn changed(&mut self) {
         loop {
             if self.watcher.is_some() {
                 self.events.notified().await;
-                let _still_changing = timeout(MAX_QUIET_WAIT, self.quiet()).await;
+                let _still_changing = timeout(MAX_QUIET_WAIT, self.quiet_period()).await;
             } else {
                 sleep(POLL_INTERVAL).await;
             }
@@ -89,54 +89,55 @@ impl FileWatcher {
         }
     }
 
-    async fn quiet(&self) {
+    async fn quiet_period(&self) {
         while timeout(QUIET_PERIOD, self.events.notified()).await.is_ok() {}
     }
 
-    /// Whether a file is another one than when last looked at.
+    /// Whether a file differs from its recorded state.
     fn has_changed(&self) -> bool {
         fingerprints(&self.files) != self.seen
     }
 }
 
 fn fingerprints(files: &[PathBuf]) -> Vec<Fingerprint> {
-    files.iter().map(|file| Fingerprint::of(file)).collect()
+    files.iter().map(|file| Fingerprint::read(file)).collect()
 }
 
-/// `None` where the system cannot tell of changes, as when its inotify watches are used up.
-fn watcher(files: &[PathBuf], events: &Arc<Notify>) -> Option<RecommendedWatcher> {
+/// Sets up the watches; `None` where that fails, such as when the inotify watches are used up.
+fn watch_folders(files: &[PathBuf], events: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let sender = Arc::clone(events);
-    let places = places(files);
-    let names: Vec<_> = places.iter().filter_map(|file| Some(file.file_name()?.into())).collect();
-    let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+    let paths = paths(files);
+    let names: Vec<_> = paths.iter().filter_map(|file| Some(file.file_name()?.into())).collect();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if !event.is_ok_and(|event| is_irrelevant(&event, &names)) {
             sender.notify_one();
         }
     });
-    let watched = made.and_then(|mut watcher| {
-        for folder in places.iter().filter_map(|file| folder(file)).collect::<BTreeSet<_>>() {
+    let watched = watcher.and_then(|mut watcher| {
+        for folder in paths.iter().filter_map(|file| folder(file)).collect::<BTreeSet<_>>() {
             watcher.watch(&folder, RecursiveMode::NonRecursive)?;
         }
         Ok(watcher)
     });
     watched
-        .inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: looking at the files every 2 s"))
+        .inspect_err(|error| tracing::warn!(%error, "cannot watch for changes: checking the files every 2 s"))
         .ok()
 }
 
-/// Whether this is no change of ours. Reading is none, and reload reads; nor is it one where a
-/// plain file has another name than ours. A link of another name may lead to them.
+/// Whether this event cannot concern the files: a read access (a reload reads them), or a change to
+/// regular files of other names. A symlink of another name may lead to one of ours.
 fn is_irrelevant(event: &notify::Event, names: &[OsString]) -> bool {
     let is_ours =
         |path: &PathBuf| path.file_name().is_none_or(|name| names.iter().any(|ours| ours == name));
     let is_plain = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
-    let is_foreign = |path| !is_ours(path) && is_plain(path);
+    let is_other_file = |path| !is_ours(path) && is_plain(path);
     let names_any = !event.paths.is_empty();
-    matches!(event.kind, EventKind::Access(_)) || (names_any && event.paths.iter().all(is_foreign))
+    matches!(event.kind, EventKind::Access(_))
+        || (names_any && event.paths.iter().all(is_other_file))
 }
 
-/// Where the files are named, and where they really lie.
-fn places(files: &[PathBuf]) -> Vec<PathBuf> {
+/// Returns the paths as configured and with symlinks resolved.
+fn paths(files: &[PathBuf]) -> Vec<PathBuf> {
     let real = files.iter().filter_map(|file| fs::canonicalize(file).ok());
     files.iter().map(PathBuf::clone).chain(real).collect()
 }
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    /// A folder as Kubernetes lays it out: `token -> ..data/token`, `..data -> ..1`.
+    /// Creates a folder as Kubernetes mounts it: `token -> ..data/token`, `..data -> ..1`.
     fn mounted(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("gatekeeper-{}-{name}", std::process::id()));
         let _old = fs::remove_dir_all(&folder);
@@ -175,24 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn a_swapped_symlink_is_a_change_and_a_neighbour_is_none() {
+    fn swapped_symlink_is_a_change_and_another_file_is_not() {
         let folder = mounted("swap");
-        let mut changes = FileWatcher::new(vec![folder.join("token")]);
-        assert!(changes.watcher.is_some());
+        let mut watcher = FileWatcher::new(vec![folder.join("token")]);
+        assert!(watcher.watcher.is_some());
         fs::write(folder.join("neighbour.log"), "x").unwrap();
-        assert_eq!(within(1, changes.next()), None, "a neighbour");
+        assert_eq!(within(1, watcher.changed()), None, "another file");
         swap(&folder);
-        assert_eq!(within(5, changes.next()), Some(()), "a swapped symlink");
-        changes.mark_seen();
-        changes.set_files(vec![folder.join("token")]);
+        assert_eq!(within(5, watcher.changed()), Some(()), "a swapped symlink");
+        watcher.mark_seen();
+        watcher.set_files(vec![folder.join("token")]);
         fs::read(folder.join("token")).unwrap();
-        assert_eq!(within(1, changes.next()), None, "reading");
+        assert_eq!(within(1, watcher.changed()), None, "reading");
         fs::write(folder.join("..2/token"), "three").unwrap();
-        assert_eq!(within(5, changes.next()), Some(()), "where the link leads");
+        assert_eq!(within(5, watcher.changed()), Some(()), "where the link leads");
         fs::remove_dir_all(folder).unwrap();
     }
 
-    /// Writes a file anew every 50 ms, for as long as a test goes on.
+    /// Rewrites a file every 50 ms, without end.
     async fn write_without_end(file: PathBuf) {
         for turn in 0.. {
             fs::write(&file, "x".repeat(turn % 9)).unwrap();
@@ -201,10 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_that_is_written_without_end_holds_nothing_up() {
+    fn endlessly_written_other_file_delays_no_change() {
         let folder = mounted("neighbour");
-        let mut changes = FileWatcher::new(vec![folder.join("token")]);
-        let events = Arc::clone(&changes.events);
+        let mut watcher = FileWatcher::new(vec![folder.join("token")]);
+        let events = Arc::clone(&watcher.events);
         let log = write_without_end(folder.join("neighbour.log"));
         let found = within(5, async {
             tokio::select! {
@@ -217,31 +218,38 @@ mod tests {
         let log = write_without_end(folder.join("neighbour.log"));
         swap(&folder);
         let found = within(5, async {
-            tokio::select! { () = log => {}, () = changes.next() => {} }
+            tokio::select! { () = log => {}, () = watcher.changed() => {} }
         });
         assert_eq!(found, Some(()), "a swapped symlink");
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn a_file_that_is_written_without_end_is_taken_as_it_is() {
+    fn endlessly_written_file_is_reported_after_the_maximum_wait() {
         let folder = mounted("endless");
-        let mut changes = FileWatcher::new(vec![folder.join("token")]);
+        let mut watcher = FileWatcher::new(vec![folder.join("token")]);
         let token = write_without_end(folder.join("token"));
         let found = within(5, async {
-            tokio::select! { () = token => {}, () = changes.next() => {} }
+            tokio::select! { () = token => {}, () = watcher.changed() => {} }
         });
         assert_eq!(found, Some(()));
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn without_the_systems_help_the_files_are_looked_at() {
+    fn files_are_polled_without_a_watcher() {
         let folder = mounted("poll");
-        let mut changes =
+        let mut watcher =
             FileWatcher { watcher: None, ..FileWatcher::new(vec![folder.join("token")]) };
         swap(&folder);
-        assert_eq!(within(5, changes.next()), Some(()));
+        // Paused time: the poll interval passes at once.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let changed = async { timeout(Duration::from_secs(5), watcher.changed()).await };
+        assert_eq!(runtime.block_on(changed), Ok(()));
         fs::remove_dir_all(folder).unwrap();
     }
 }

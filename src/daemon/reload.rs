@@ -1,6 +1,6 @@
-//! The configuration loaded anew: on SIGHUP, and when a file that it was made from has changed.
+//! Reloads the configuration on SIGHUP, and when a file that it was read from changes.
 //!
-//! All or nothing. What has begun ends with what it began with.
+//! A faulty configuration changes nothing. Requests in flight keep the snapshot they started with.
 
 use std::{io, sync::Arc};
 
@@ -11,53 +11,55 @@ use crate::config::{self, Config, Sources};
 use crate::downstream::Shared;
 use crate::net::Listen;
 
-/// What starts a reload, and what it is measured against.
+/// The triggers of a reload, and the listeners that it cannot change.
 pub(super) struct Reload {
     sources: Sources,
     hangup: Signal,
-    changes: FileWatcher,
-    open: BoundListeners,
+    watcher: FileWatcher,
+    bound: BoundListeners,
 }
 
-/// What was opened at the start and is not opened anew.
+/// The listeners bound at the start; changing one needs a restart.
 struct BoundListeners {
     listen: Vec<Listen>,
     admin: Option<Listen>,
 }
 
 impl Reload {
-    /// Listens for SIGHUP and for changes from now on. Belongs on a runtime.
+    /// Watches for SIGHUP and file changes from now on. Must be called within a tokio runtime.
     pub(super) fn new(sources: Sources, config: &Config) -> io::Result<Self> {
-        let open = BoundListeners { listen: config.listen.clone(), admin: config.admin.clone() };
-        let changes = FileWatcher::new(config.watched.clone());
-        Ok(Self { sources, hangup: signal(SignalKind::hangup())?, changes, open })
+        let bound = BoundListeners { listen: config.listen.clone(), admin: config.admin.clone() };
+        let watcher = FileWatcher::new(config.watched.clone());
+        Ok(Self { sources, hangup: signal(SignalKind::hangup())?, watcher, bound })
     }
 
-    /// Loads anew whenever there is a reason to, for ever.
+    /// Reloads at each trigger, until the task is dropped.
     pub(super) async fn run(mut self, shared: Arc<Shared>) {
         loop {
             tokio::select! {
                 Some(()) = self.hangup.recv() => {}
-                () = self.changes.next() => {}
+                () = self.watcher.changed() => {}
             }
-            systemd::reloading();
-            self.load(&shared);
+            systemd::notify_reloading();
+            self.reload(&shared);
         }
     }
 
-    fn load(&mut self, shared: &Shared) {
-        self.changes.mark_seen();
+    /// Loads the configuration and installs it, or logs its faults and keeps the current one.
+    fn reload(&mut self, shared: &Shared) {
+        // Before the files are read: a change during the load triggers another one.
+        self.watcher.mark_seen();
         match config::load(&self.sources) {
             Ok(config) => {
-                self.changes.set_files(config.watched.clone());
-                self.open.warn_of_restart(&config);
+                self.watcher.set_files(config.watched.clone());
+                self.bound.warn_of_restart(&config);
                 shared.install(config);
-                systemd::ready("serving");
+                systemd::notify_ready("serving");
             }
             Err(faults) => {
                 shared.reject(&faults);
-                self.changes.set_files(faults.watched);
-                systemd::ready("serving; the last reload failed, see the log");
+                self.watcher.set_files(faults.watched);
+                systemd::notify_ready("serving; the last reload failed, see the log");
             }
         }
     }

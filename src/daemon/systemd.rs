@@ -1,26 +1,26 @@
-//! What systemd is told (sd_notify(3)). Where there is no systemd, nothing of this does anything.
+//! Notifies systemd of state changes (sd_notify(3)). Does nothing without systemd.
 
 use sd_notify::NotifyState;
 
-/// Started, or done with a reload.
-pub(super) fn ready(status: &str) {
+/// Reports the end of start-up or of a reload.
+pub(super) fn notify_ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// About to load anew. `Type=notify-reload` wants to know when.
-pub(super) fn reloading() {
+/// Reports the start of a reload, with the time that `Type=notify-reload` requires.
+pub(super) fn notify_reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         notify(&[NotifyState::Reloading, now]);
     }
 }
 
-/// No longer accepting.
-pub(super) fn stopping() {
-    notify(&[NotifyState::Stopping, NotifyState::Status("letting what is in flight end")]);
+/// Reports the start of a shutdown.
+pub(super) fn notify_stopping() {
+    notify(&[NotifyState::Stopping, NotifyState::Status("waiting for requests in flight")]);
 }
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "systemd cannot be told");
+        tracing::warn!(%error, "cannot notify systemd");
     }
 }

@@ -1,4 +1,4 @@
-//! The commands that talk to somebody: `send` and `health`.
+//! The commands that connect to a server: `send` and `health`.
 
 use crate::support::{
     HOST, ORIGIN,
@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[test]
-fn send_speaks_tls_to_whom_the_url_names_and_to_nobody_else() {
+fn send_accepts_a_certificate_for_the_urls_host_only() {
     let app = Upstream::start();
     let gate = Gate::before(&app);
     let (authority, stranger) = (Authority::new(), Authority::new());
@@ -30,14 +30,14 @@ fn send_speaks_tls_to_whom_the_url_names_and_to_nobody_else() {
     assert_eq!(app.requests().len(), 1);
 }
 
-/// An admin listener that says this.
+/// Starts an admin listener that responds with this status.
 fn saying(status: &str) -> Upstream {
     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
     Upstream::answering(Answer::raw(&answer).then(Then::Close))
 }
 
 #[test]
-fn health_is_zero_or_one_and_one_line() {
+fn health_exits_with_0_or_1_and_prints_one_line() {
     for (status, code, line) in [
         ("200 OK", 0, "ready\n"),
         ("503 Service Unavailable", 1, "not ready\n"),
@@ -56,9 +56,9 @@ fn health_is_zero_or_one_and_one_line() {
     assert_eq!((said.code, said.stderr.lines().count()), (Some(1), 1), "{said:?}");
 }
 
-/// A health check has no tokens and does not judge: it reads one key.
+/// A health check has no access to tokens, so it reads this key only.
 #[test]
-fn health_reads_one_key_of_a_file_that_may_be_wrong_otherwise() {
+fn health_reads_admin_listen_from_an_otherwise_faulty_file() {
     let folder = Folder::new();
     let admin = saying("200 OK");
     let config = format!(

@@ -20,12 +20,12 @@ fn files(kind: &str) -> Vec<PathBuf> {
     files
 }
 
-/// What a file says is secret: a comment `# secret: …` names each token in it.
+/// Returns the secrets of a file: a comment `# secret: …` names each token in it.
 fn secrets(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim().strip_prefix("# secret: ")).collect()
 }
 
-/// What is wrong with what was said of a file.
+/// Returns deviations from the expected exit code, and secrets shown.
 fn wrong(file: &Path, code: i32, said: &Said) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let mut wrong = Vec::new();
@@ -41,7 +41,7 @@ fn wrong(file: &Path, code: i32, said: &Said) -> Vec<String> {
     wrong
 }
 
-/// The faults expected of a file that are not told, and whether more are told than expected.
+/// Returns the expected faults that are not reported, and a count that differs.
 fn missed(file: &Path, said: &Said) -> Vec<String> {
     let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
     assert!(!expected.trim().is_empty(), "{} expects nothing", file.display());
@@ -55,7 +55,7 @@ fn missed(file: &Path, said: &Said) -> Vec<String> {
     missed
 }
 
-/// Asks about each file and fails with everything that is wrong with any of the answers.
+/// Runs a check on each file and fails with all deviations.
 fn assert_right(files: &[PathBuf], ask: impl Fn(&Path) -> (Said, Vec<String>)) {
     let mut failures = Vec::new();
     for file in files {
@@ -80,7 +80,7 @@ fn valid_configurations_pass() {
 }
 
 #[test]
-fn invalid_configurations_are_told_every_fault_and_its_line() {
+fn every_fault_of_an_invalid_configuration_is_reported_with_its_line() {
     let files = files("invalid");
     assert!(files.len() >= 20, "{files:?}");
     assert_right(&files, |file| {
@@ -100,14 +100,14 @@ fn run_refuses_what_check_refuses() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_a_fault() {
+fn missing_configuration_file_is_a_fault() {
     let said = check(Path::new("/nonexistent/gatekeeper.toml"));
     assert_eq!(said.code, Some(78), "{said:?}");
     assert!(said.all().contains("cannot read it"), "{said:?}");
 }
 
 #[test]
-fn tokens_come_from_files_and_variables() {
+fn tokens_are_read_from_files_and_variables() {
     let folder = Folder::new();
     folder.write("token", "7d3c9f1e5a2b48060c1d9e8f7a6b5c40\r\n");
     let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
@@ -125,7 +125,7 @@ fn tokens_come_from_files_and_variables() {
 }
 
 #[test]
-fn what_will_hurt_is_pointed_out() {
+fn risky_settings_are_warned_about() {
     let folder = Folder::new();
     folder.write("accounts.toml", "AC00000000000000000000000000000001 = \"correct-horse\"\n");
     let config = "public_url = \"http://hooks.example.com\"\nupstream = \"http://127.0.0.1:1\"\n\
@@ -143,15 +143,15 @@ fn what_will_hurt_is_pointed_out() {
     assert_eq!(said.code, Some(0), "{said:?}");
     let expected = [
         "gatekeeper.toml:1:14: it begins with http://",
-        "gatekeeper.toml:3:47: a token stands in this file",
+        "gatekeeper.toml:3:47: this file contains a token",
         "gatekeeper.toml:3:47: the token is not 32 hex digits",
         "accounts.toml:1:38: the token is not 32 hex digits",
-        "accounts.toml:1:38: tokens stand in this file, and every user",
-        "gatekeeper.toml:7:1: /Voice/* is public and meets /voice, which is guarded",
+        "accounts.toml:1:38: this file contains tokens, and every user",
+        "gatekeeper.toml:7:1: /Voice/* is public and overlaps /voice, which is guarded",
         "gatekeeper.toml:10:1: /open is public",
         "gatekeeper.toml:13:1: the admin listener is not on loopback",
-        "gatekeeper.toml:15:1: every peer is believed",
-        "gatekeeper.toml:19:20: Twilio gives up after 15 s",
+        "gatekeeper.toml:15:1: every peer is trusted",
+        "gatekeeper.toml:19:20: Twilio times out after 15 s",
     ];
     for warning in expected {
         assert!(said.all().contains(warning), "{warning}: {said:?}");
@@ -161,7 +161,7 @@ fn what_will_hurt_is_pointed_out() {
 }
 
 #[test]
-fn what_will_not_hurt_is_passed_over() {
+fn safe_settings_have_no_warnings() {
     let folder = Folder::new();
     let config = "public_url = \"http://localhost:8080\"\nupstream = \"unix:/run/app\"\n\
         listen = [\"127.0.0.1:8080\", \"unix:/run/gate\"]\n\
@@ -175,7 +175,7 @@ fn what_will_not_hurt_is_passed_over() {
     for line in [
         "listening on 127.0.0.1:8080, unix:/run/gate",
         "admin on 127.0.0.1:9090",
-        "believing 127.0.0.1/32, unix about *.ngrok.app, h.example",
+        "trusting 127.0.0.1/32, unix about *.ngrok.app, h.example",
         "unix:/run/app",
     ] {
         assert!(said.all().contains(line), "{line}: {said:?}");
@@ -183,7 +183,7 @@ fn what_will_not_hurt_is_passed_over() {
 }
 
 #[test]
-fn public_routes_are_pointed_out() {
+fn check_marks_public_routes() {
     let folder = Folder::new();
     let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
         auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }]\n[[route]]\npath = \"/voice\"\n\
@@ -196,7 +196,7 @@ fn public_routes_are_pointed_out() {
 }
 
 #[test]
-fn wrong_usage_is_told_from_wrong_configuration() {
+fn wrong_usage_exits_with_64() {
     assert_eq!(run(&["run", "--no-such-flag"]).code, Some(64));
     assert_eq!(run(&["no-such-command"]).code, Some(64));
     assert_eq!(run(&["explain"]).code, Some(64), "the name is reserved");
@@ -213,7 +213,7 @@ fn no_flag_takes_a_token() {
 }
 
 #[test]
-fn the_schema_knows_every_key_that_valid_files_use() {
+fn schema_has_every_key_of_the_valid_files() {
     let schema: serde_json::Value = serde_json::from_str(&run(&["schema"]).stdout).unwrap();
     for file in files("valid") {
         let text = fs::read_to_string(&file).unwrap();
@@ -224,8 +224,7 @@ fn the_schema_knows_every_key_that_valid_files_use() {
     }
 }
 
-/// What `check` says of a file with these lines at its end, the pair `gate.pem` and `gate.key` beside
-/// it.
+/// Runs `check` on a file that ends with these lines, with `gate.pem` and `gate.key` beside it.
 fn check_tls(pair: &Pair, lines: &str) -> Said {
     let folder = Folder::new();
     pair.write(&folder, "gate");
@@ -236,7 +235,7 @@ fn check_tls(pair: &Pair, lines: &str) -> Said {
 }
 
 #[test]
-fn a_certificate_and_its_key_are_looked_into() {
+fn unusable_certificates_and_keys_are_faults() {
     let authority = Authority::new();
     let pair = authority.issue("h.example", 2099);
     let mut mixed = authority.issue("h.example", 2099);
@@ -277,7 +276,7 @@ fn a_certificate_and_its_key_are_looked_into() {
 }
 
 #[test]
-fn a_certificate_that_expires_is_warned_of() {
+fn expired_certificate_is_warned_about() {
     let authority = Authority::new();
     let lines = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
     let said = check_tls(&authority.issue("h.example", 2020), lines);

@@ -1,11 +1,13 @@
-//! Who calls, and what each should be told.
+//! The callers, and the answer that each deserves.
 
 use std::io;
 
-use super::PUBLIC_URL;
-use crate::cli::webhook::{Webhook, encode_form, key_of};
+use crate::cli::webhook::{Webhook, encode_form, key_from_token};
 use crate::config::Secret;
 use crate::signature::Key;
+
+/// The origin configured at Twilio in this story.
+pub(super) const PUBLIC_URL: &str = "https://hooks.example.com";
 
 /// The keys of the story.
 pub(super) struct Stage {
@@ -24,7 +26,7 @@ pub(super) struct Scene {
 
 impl Stage {
     pub(super) fn new(token: String, other_token: String) -> io::Result<Self> {
-        let key = |token: &str| key_of(&Secret::new(token)).map_err(io::Error::other);
+        let key = |token: &str| key_from_token(&Secret::new(token)).map_err(io::Error::other);
         Ok(Self { key: key(&token)?, other_key: key(&other_token)?, token, other_token })
     }
 
@@ -39,7 +41,7 @@ impl Stage {
     /// A signed request for a reader to play with.
     pub(super) fn curl(&self, gate: &str) -> String {
         let call = call();
-        call.curl(&call.signature(&self.key), Some(gate))
+        call.to_curl(&call.signature(&self.key), Some(gate))
     }
 
     /// Everybody who calls, in order.
@@ -53,7 +55,7 @@ impl Stage {
         let get =
             Webhook::get(&format!("{PUBLIC_URL}/weather?CallerCity=San+Francisco&CallSid=CA1"));
         let signed = |title, webhook: Webhook| {
-            let request = webhook.bytes(Some(&webhook.signature(&self.key)));
+            let request = webhook.to_bytes(Some(&webhook.signature(&self.key)));
             Scene { title, request, expected: 200 }
         };
         vec![
@@ -67,18 +69,26 @@ impl Stage {
     fn false_ones(&self) -> Vec<Scene> {
         let signature = |webhook: &Webhook| webhook.signature(&self.key);
         let swapped =
-            replaced(&events().bytes(Some(&signature(&events()))), "delivered", "undeliver");
+            replaced(&events().to_bytes(Some(&signature(&events()))), "delivered", "undeliver");
         let cold =
-            replaced(&call().bytes(Some(&signature(&call()))), "San+Francisco", "San+Francisca");
+            replaced(&call().to_bytes(Some(&signature(&call()))), "San+Francisco", "San+Francisca");
         let empty = Webhook::form(&format!("{PUBLIC_URL}/weather"), Vec::new());
         let elsewhere = call().signature(&self.other_key);
         vec![
-            refused("the Anti-Pickleball Coalition's loop: no signature", call().bytes(None), 418),
-            refused("a forged signature", call().bytes(Some("Zm9yZ2VkIGJ5IHRoZSBBUEMhISE=")), 403),
+            refused(
+                "the Anti-Pickleball Coalition's loop: no signature",
+                call().to_bytes(None),
+                418,
+            ),
+            refused(
+                "a forged signature",
+                call().to_bytes(Some("Zm9yZ2VkIGJ5IHRoZSBBUEMhISE=")),
+                403,
+            ),
             refused("one parameter changed on the way", cold, 403),
             refused("the body swapped under a signed URL", swapped, 403),
-            refused("a form without parameters", empty.bytes(Some(&signature(&empty))), 400),
-            refused("signed with another route's token", call().bytes(Some(&elsewhere)), 403),
+            refused("a form without parameters", empty.to_bytes(Some(&signature(&empty))), 400),
+            refused("signed with another route's token", call().to_bytes(Some(&elsewhere)), 403),
         ]
     }
 }
@@ -113,7 +123,7 @@ fn events() -> Webhook {
     Webhook::hashed(&format!("{PUBLIC_URL}/events"), body.to_vec())
 }
 
-/// The same bytes with one word changed for another of its length.
+/// Replaces a word by another of the same length.
 fn replaced(request: &[u8], from: &str, to: &str) -> Vec<u8> {
     String::from_utf8_lossy(request).replace(from, to).into_bytes()
 }

@@ -1,13 +1,13 @@
-//! Requests as Twilio sends them: names and order from requests that were captured.
+//! Sample requests as Twilio sends them: parameter names and order are from captured requests.
 
 use std::{borrow::Cow, time::SystemTime};
 
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::stream::Stream;
+use super::{fixtures::ACCOUNT, stream::Stream};
 use crate::cli::{
-    CliError,
+    error::CliError,
     webhook::{Webhook, encode_form, fresh_hex},
 };
 
@@ -21,17 +21,18 @@ pub(super) enum Preset {
     Status,
     /// An Event Streams batch, in JSON
     Events,
-    /// A Media Stream: a WebSocket, and a second of silence; -d gives custom parameters
+    /// A Media Stream: a WebSocket with one second of silence; -d sets custom parameters
     MediaStream,
 }
 
-/// What a preset sends.
+/// The request of a preset.
 pub(super) enum Request {
     Webhook(Webhook),
     Stream(Stream),
 }
 
 impl Preset {
+    /// Builds the request with the user's own form parameters.
     pub(super) fn request(self, url: &str, own: &[(&str, &str)]) -> Result<Request, CliError> {
         let form = |preset| Request::Webhook(Webhook::form(url, form(preset, own)));
         Ok(match self {
@@ -41,13 +42,15 @@ impl Preset {
             Self::Events if own.is_empty() => {
                 Request::Webhook(Webhook::hashed(url, events().into_bytes()))
             }
-            Self::Events => return Err(CliError::Usage("events are no form: leave out -d")),
+            Self::Events => {
+                return Err(CliError::Usage("the events preset sends JSON: leave out -d"));
+            }
             Self::MediaStream => Request::Stream(Stream::new(url, own)),
         })
     }
 }
 
-/// A preset with a user's own values: in the preset's place where it has the name, else at the end.
+/// Encodes the preset with the user's values: they replace the preset's in order; other names follow.
 fn form(preset: &[(&str, &str)], own: &[(&str, &str)]) -> Vec<u8> {
     let fresh = fresh_hex();
     let mut pairs = Vec::new();
@@ -64,8 +67,7 @@ fn form(preset: &[(&str, &str)], own: &[(&str, &str)]) -> Vec<u8> {
     encode_form(pairs.iter().map(|(name, value)| (*name, &**value)))
 }
 
-pub(super) const ACCOUNT: &str = "AC00000000000000000000000000000000";
-/// What is new each time, because apps tell calls and messages apart by it.
+/// Replaced by fresh digits in each request, because apps distinguish calls and messages by SID.
 const NEW: &str = "{new}";
 const CALL: &str = "CA{new}";
 const MESSAGE: &str = "SM{new}";
@@ -135,7 +137,7 @@ const STATUS: &[(&str, &str)] = &[
     ("ApiVersion", "2010-04-01"),
 ];
 
-/// One CloudEvent, as Event Streams batches them.
+/// Returns a batch of one CloudEvent, in the format of Event Streams.
 fn events() -> String {
     let message = MESSAGE.replace(NEW, &fresh_hex());
     let event = json!([{
@@ -160,19 +162,19 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_no_sid() {
+    fn caller_state_ca_is_not_replaced_as_a_call_sid() {
         assert!(text(form(VOICE, &[])).contains("&CallerState=CA&"));
     }
 
     #[test]
-    fn own_values_take_the_presets_place() {
+    fn own_values_replace_those_of_the_preset_and_others_follow() {
         let preset = [("To", "+1"), ("CallSid", CALL), ("From", "+2")];
         let own = [("From", "a"), ("Extra", "b"), ("From", "c"), ("CallSid", "CA1")];
         assert_eq!(text(form(&preset, &own)), "To=%2B1&CallSid=CA1&From=a&From=c&Extra=b");
     }
 
     #[test]
-    fn every_message_is_another_one_under_one_sid() {
+    fn each_message_has_one_fresh_sid_in_all_its_parameters() {
         let sids = || {
             let sent = text(form(SMS, &[]));
             let sids = sent.split('&').filter_map(|pair| pair.split_once("Sid=SM"));

@@ -1,4 +1,4 @@
-//! A Media Stream: the handshake as Twilio signs it, then a second of a silent call.
+//! A Media Stream: the handshake as Twilio signs it, then one second of silence.
 //! <https://www.twilio.com/docs/voice/media-streams/websocket-messages>
 
 use std::{
@@ -15,22 +15,24 @@ use tungstenite::{
     http::{Request, Response, request::Builder},
 };
 
-use super::preset::ACCOUNT;
+use super::fixtures::ACCOUNT;
 use crate::cli::{
-    CliError, print,
+    error::CliError,
+    print,
     webhook::{Webhook, fresh_hex},
 };
 use crate::signature::Key;
 
-/// How much audio one message carries.
-const FRAME: Duration = Duration::from_millis(20);
-const FRAMES: u32 = 50;
+/// Audio per message.
+const FRAME_DURATION: Duration = Duration::from_millis(20);
+/// Messages sent: one second of audio.
+const FRAME_COUNT: u32 = 50;
 /// 20 ms of silence in 8 kHz mu-law.
 const SILENCE: [u8; 160] = [0xff; 160];
-/// An app that never stops talking is cut off after so many.
+/// Maximum number of messages read from an app that does not close.
 const MAX_MESSAGES: usize = 10_000;
 
-/// One stream, not opened yet.
+/// A stream to open.
 pub(super) struct Stream {
     webhook: Webhook,
     stream_sid: String,
@@ -49,20 +51,20 @@ impl Stream {
         }
     }
 
-    /// Prints the answer; gives the connection if it is 101.
+    /// Sends the handshake and prints the response. Returns the connection if it is 101.
     pub(super) fn open<L: Read + Write>(
         &self,
         key: &Key,
-        line: L,
+        stream: L,
     ) -> Result<Option<WebSocket<L>>, CliError> {
-        let handshake = ClientHandshake::start(line, self.request(key)?, None);
+        let handshake = ClientHandshake::start(stream, self.request(key)?, None);
         match handshake.map_err(io::Error::other)?.handshake() {
             Ok((connection, response)) => {
-                tell(&response, b"")?;
+                print_response(&response, b"")?;
                 Ok(Some(connection))
             }
             Err(HandshakeError::Failure(Error::Http(response))) => {
-                tell(&response, response.body().as_deref().unwrap_or_default())?;
+                print_response(&response, response.body().as_deref().unwrap_or_default())?;
                 Ok(None)
             }
             Err(HandshakeError::Failure(other)) => Err(io::Error::other(other).into()),
@@ -88,12 +90,12 @@ impl Stream {
         Builder::body(request, ()).map_err(io::Error::other)
     }
 
-    /// Sends the call, hangs up, and prints what the app has said up to there.
-    pub(super) fn talk<L: Read + Write>(
+    /// Sends the audio and closes, then prints the app's messages; counts its media messages.
+    pub(super) fn run<L: Read + Write>(
         &self,
         mut connection: WebSocket<L>,
     ) -> Result<(), CliError> {
-        self.speak(&mut connection).map_err(io::Error::other)?;
+        self.send_audio(&mut connection).map_err(io::Error::other)?;
         let mut media = 0_usize;
         for _ in 0..MAX_MESSAGES {
             match connection.read() {
@@ -103,23 +105,23 @@ impl Stream {
                 Err(_) => break,
             }
         }
-        print::error(&format!("sent {FRAMES} media messages, got {media}"));
+        print::error(&format!("sent {FRAME_COUNT} media messages, got {media}"));
         Ok(())
     }
 
-    fn speak<L: Read + Write>(&self, connection: &mut WebSocket<L>) -> Result<(), Error> {
-        let mut say = |message: Value| connection.send(Message::text(message.to_string()));
-        say(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" }))?;
-        say(self.start())?;
-        let began = Instant::now();
-        for chunk in 1..=FRAMES {
-            let at = FRAME.saturating_mul(chunk);
-            thread::sleep(at.saturating_sub(began.elapsed()));
-            say(self.media(chunk, at))?;
+    fn send_audio<L: Read + Write>(&self, connection: &mut WebSocket<L>) -> Result<(), Error> {
+        let mut send = |message: Value| connection.send(Message::text(message.to_string()));
+        send(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" }))?;
+        send(self.start())?;
+        let started = Instant::now();
+        for chunk in 1..=FRAME_COUNT {
+            let at = FRAME_DURATION.saturating_mul(chunk);
+            thread::sleep(at.saturating_sub(started.elapsed()));
+            send(self.media(chunk, at))?;
         }
-        say(json!({
+        send(json!({
             "event": "stop",
-            "sequenceNumber": FRAMES.saturating_add(2).to_string(),
+            "sequenceNumber": FRAME_COUNT.saturating_add(2).to_string(),
             "stop": { "accountSid": ACCOUNT, "callSid": self.call_sid },
             "streamSid": self.stream_sid,
         }))?;
@@ -162,8 +164,8 @@ fn is_media(text: &str) -> bool {
         .is_ok_and(|message: Value| message.get("event") == Some(&"media".into()))
 }
 
-/// The answer's head, and what else it has.
-fn tell<B>(response: &Response<B>, body: &[u8]) -> io::Result<()> {
+/// Prints the head of the response, and its body if any.
+fn print_response<B>(response: &Response<B>, body: &[u8]) -> io::Result<()> {
     print::line(&format!("{:?} {}", response.version(), response.status()))?;
     for (name, value) in response.headers() {
         print::line(&format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))?;

@@ -1,65 +1,70 @@
-//! Auth tokens and SharedKeys: fetched, and made into keys.
+//! Loads auth tokens and SharedKeys, and makes keys of them.
 
 use super::Validator;
 use crate::config::{
-    Secret,
     fault::FaultKind,
     raw::{Located, Location, RawAlgorithm, RawSource, RawToken},
+    secret::Secret,
 };
 use crate::signature::{Algorithm, Key};
 
-/// Every key may be tried on every forged request.
+/// Maximum number of tokens in a list: each forged request costs one HMAC per token.
 pub(super) const MAX_TOKENS: usize = 16;
 
 impl Validator<'_> {
-    pub(super) fn keys(&mut self, tokens: &Located<Vec<Located<RawToken>>>) -> Vec<Key> {
-        let place = &tokens.place;
+    pub(super) fn load_keys(&mut self, tokens: &Located<Vec<Located<RawToken>>>) -> Vec<Key> {
+        let location = &tokens.location;
         if tokens.value.is_empty() {
-            self.fault(place, "auth_tokens", FaultKind::NoToken);
+            self.record_fault(location, "auth_tokens", FaultKind::NoToken);
         }
         if tokens.value.len() > MAX_TOKENS {
-            self.fault(place, "auth_tokens", FaultKind::TooManyTokens(MAX_TOKENS));
+            self.record_fault(location, "auth_tokens", FaultKind::TooManyTokens(MAX_TOKENS));
         }
         let numbered = tokens.value.iter().enumerate();
-        numbered.filter_map(|(index, token)| self.key(token, index)).collect()
+        numbered.filter_map(|(index, token)| self.load_key(token, index)).collect()
     }
 
-    fn key(&mut self, token: &Located<RawToken>, index: usize) -> Option<Key> {
+    fn load_key(&mut self, token: &Located<RawToken>, index: usize) -> Option<Key> {
         let inline = format!("auth_tokens[{index}]");
         match &token.value {
             RawToken::Inline(secret) => {
-                self.warn_of_inline(&token.place, secret);
-                self.keyed(&token.place, &inline, secret, Algorithm::HmacSha1)
+                self.warn_of_inline(&token.location, secret);
+                self.make_key(&token.location, &inline, secret, Algorithm::HmacSha1)
             }
-            RawToken::Found(source) => self.key_from(&token.place, source, &inline),
+            RawToken::Source(source) => self.load_key_from(&token.location, source, &inline),
         }
     }
 
-    fn key_from(&mut self, place: &Location, source: &RawSource, inline: &str) -> Option<Key> {
-        let (found, secret) = self.load_secret(place, source, inline)?;
-        let algorithm = self.algorithm(place, source)?;
-        self.warn_of_found(place, source, &secret);
+    fn load_key_from(
+        &mut self,
+        location: &Location,
+        source: &RawSource,
+        inline: &str,
+    ) -> Option<Key> {
+        let (found, secret) = self.load_secret(location, source, inline)?;
+        let algorithm = self.validate_algorithm(location, source)?;
+        self.warn_of_source(location, source, &secret);
         let name = source.name.as_ref().map_or(found, |name| name.value.clone());
-        let key = self.keyed(place, &name, &secret, algorithm)?;
+        let key = self.make_key(location, &name, &secret, algorithm)?;
         match (&source.key_id, &source.account_sid) {
             (None, None) => Some(key),
             (Some(id), None) => Some(key.with_id(&id.value)),
             (Some(_), Some(sid)) => {
-                self.fault(&sid.place, "account_sid", FaultKind::SharedKeyWithAccount);
+                self.record_fault(&sid.location, "account_sid", FaultKind::SharedKeyWithAccount);
                 None
             }
             (None, Some(sid)) if is_account_sid(&sid.value) => Some(key.for_account(&sid.value)),
             (None, Some(sid)) => {
-                self.fault(&sid.place, "account_sid", FaultKind::AccountSid);
+                self.record_fault(&sid.location, "account_sid", FaultKind::AccountSid);
                 None
             }
         }
     }
 
-    /// The secret, and what to call it by default.
+    /// Loads a secret from its source; returns it with its default name.
     pub(super) fn load_secret(
         &mut self,
-        place: &Location,
+        location: &Location,
         source: &RawSource,
         inline: &str,
     ) -> Option<(String, Secret)> {
@@ -68,17 +73,17 @@ impl Validator<'_> {
                 let fetched = Secret::from_env(&env.value);
                 (
                     format!("env:{}", env.value),
-                    self.record_err(place, self.tokens, fetched, |error| {
+                    self.record_err(location, self.token_key, fetched, |error| {
                         FaultKind::Env(env.value.clone(), error)
                     }),
                 )
             }
             (None, Some(file), None, None) => {
-                let path = self.file(&file.value);
+                let path = self.resolve_file(&file.value);
                 let fetched = Secret::from_file(&path);
                 (
                     format!("file:{}", file.value),
-                    self.record_err(place, self.tokens, fetched, |error| {
+                    self.record_err(location, self.token_key, fetched, |error| {
                         FaultKind::File(path.clone(), error)
                     }),
                 )
@@ -89,47 +94,47 @@ impl Validator<'_> {
                 let fetched = path.and_then(|path| Secret::from_file(&path));
                 (
                     format!("credential:{}", credential.value),
-                    self.record_err(place, self.tokens, fetched, |error| {
+                    self.record_err(location, self.token_key, fetched, |error| {
                         FaultKind::Credential(credential.value.clone(), error)
                     }),
                 )
             }
             (None, None, None, Some(value)) => (inline.to_owned(), Some(value.value.clone())),
             _ => {
-                self.fault(place, self.tokens, FaultKind::Source);
+                self.record_fault(location, self.token_key, FaultKind::TokenSource);
                 return None;
             }
         };
         fetched.map(|secret| (name, secret))
     }
 
-    fn algorithm(&mut self, place: &Location, source: &RawSource) -> Option<Algorithm> {
+    fn validate_algorithm(&mut self, location: &Location, source: &RawSource) -> Option<Algorithm> {
         match (&source.key_id, &source.algorithm) {
             (None, None) => Some(Algorithm::HmacSha1),
             (Some(_), Some(algorithm)) => Some(algorithm.value.into()),
             _ => {
-                if !self.has_fault_within(place) {
-                    self.fault(place, self.tokens, FaultKind::HalfSharedKey);
+                if !self.has_fault_inside(location) {
+                    self.record_fault(location, self.token_key, FaultKind::HalfSharedKey);
                 }
                 None
             }
         }
     }
 
-    pub(super) fn keyed(
+    pub(super) fn make_key(
         &mut self,
-        place: &Location,
+        location: &Location,
         name: &str,
         secret: &Secret,
         algorithm: Algorithm,
     ) -> Option<Key> {
         let bytes = secret.bytes();
         if bytes.trim_ascii() != bytes || bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            self.fault(place, self.tokens, FaultKind::SpacedToken);
+            self.record_fault(location, self.token_key, FaultKind::SpacedToken);
             return None;
         }
         let key = Key::new(name, bytes, algorithm);
-        self.record_err(place, self.tokens, key, |_| FaultKind::EmptyToken)
+        self.record_err(location, self.token_key, key, |_| FaultKind::EmptyToken)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bounds.
+//! Validates `[limits]`.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::limits::Limits;
 use crate::routes::Route;
 
 impl Validator<'_> {
-    pub(super) fn limits(&mut self, routes: &[Route]) -> Limits {
+    pub(super) fn validate_limits(&mut self, routes: &[Route]) -> Limits {
         let raw = &self.raw.limits;
         let mut limits = Limits::default();
-        self.numbers(raw, &mut limits);
-        self.bytes(raw, routes, &mut limits);
-        self.periods(raw, &mut limits);
+        self.set_counts(raw, &mut limits);
+        self.set_sizes(raw, routes, &mut limits);
+        self.set_durations(raw, &mut limits);
         for (written, period) in [
             (&raw.connect_retry, &mut limits.connect_retry),
             (&raw.upstream_idle_timeout, &mut limits.upstream_idle_timeout),
@@ -24,12 +24,12 @@ impl Validator<'_> {
             (&raw.drain_timeout, &mut limits.drain_timeout),
             (&raw.tunnel_drain_timeout, &mut limits.tunnel_drain_timeout),
         ] {
-            *period = written.as_ref().map_or(*period, |at| at.value.0); // zero turns it off
+            *period = written.as_ref().map_or(*period, |located| located.value.0); // zero turns the delay or timeout off
         }
         limits
     }
 
-    fn periods(&mut self, raw: &RawLimits, limits: &mut Limits) {
+    fn set_durations(&mut self, raw: &RawLimits, limits: &mut Limits) {
         for (written, key, period) in [
             (&raw.head_timeout, "limits.head_timeout", &mut limits.head_timeout),
             (&raw.idle_timeout, "limits.idle_timeout", &mut limits.idle_timeout),
@@ -47,12 +47,12 @@ impl Validator<'_> {
                 &mut limits.tunnel_idle_timeout,
             ),
         ] {
-            *period = self.period(written.as_ref(), key, *period);
+            *period = self.validate_duration(written.as_ref(), key, *period);
         }
     }
 
-    fn numbers(&mut self, raw: &RawLimits, limits: &mut Limits) {
-        let all = self.number(
+    fn set_counts(&mut self, raw: &RawLimits, limits: &mut Limits) {
+        let all = self.validate_count(
             raw.max_connections.as_ref(),
             "limits.max_connections",
             limits.max_connections,
@@ -68,61 +68,72 @@ impl Validator<'_> {
             (&raw.max_in_flight, "limits.max_in_flight", &mut limits.max_in_flight),
             (&raw.max_headers, "limits.max_headers", &mut limits.max_headers),
         ] {
-            *number = self.number(written.as_ref(), key, *number);
+            *number = self.validate_count(written.as_ref(), key, *number);
         }
         if let Some(kept) = &raw.upstream_idle_connections {
             limits.upstream_idle_connections = kept.value;
         }
     }
 
-    fn bytes(&mut self, raw: &RawLimits, routes: &[Route], limits: &mut Limits) {
-        limits.max_head_bytes = self.head_bytes(raw.max_head_bytes.as_ref(), limits.max_head_bytes);
-        limits.max_buffered_bytes = self.buffered_bytes(routes, limits.max_buffered_bytes);
+    fn set_sizes(&mut self, raw: &RawLimits, routes: &[Route], limits: &mut Limits) {
+        limits.max_head_bytes =
+            self.validate_head_bytes(raw.max_head_bytes.as_ref(), limits.max_head_bytes);
+        limits.max_buffered_bytes = self.validate_buffered_bytes(routes, limits.max_buffered_bytes);
         limits.min_body_rate =
-            raw.min_body_rate.as_ref().map_or(limits.min_body_rate, |at| at.value);
+            raw.min_body_rate.as_ref().map_or(limits.min_body_rate, |located| located.value);
     }
 
-    /// Less would refuse what browsers and proxies send.
-    fn head_bytes(&mut self, at: Option<&Located<usize>>, default: usize) -> usize {
-        let Some(at) = at else { return default };
-        if at.value < 8192 {
-            self.fault(&at.place, "limits.max_head_bytes", FaultKind::TooSmall("8192"));
+    /// At least 8192: browsers and proxies send heads of several KiB.
+    fn validate_head_bytes(&mut self, located: Option<&Located<usize>>, default: usize) -> usize {
+        let Some(located) = located else { return default };
+        if located.value < 8192 {
+            self.record_fault(
+                &located.location,
+                "limits.max_head_bytes",
+                FaultKind::TooSmall("8192"),
+            );
         }
-        at.value
+        located.value
     }
 
-    /// A body that never fits would never pass.
-    fn buffered_bytes(&mut self, routes: &[Route], default: u64) -> u64 {
+    /// At least the largest `max_body_bytes`: a larger body would never fit.
+    fn validate_buffered_bytes(&mut self, routes: &[Route], default: u64) -> u64 {
         let raw = self.raw;
-        let of_all = raw.limits.max_body_bytes.as_ref().map_or(DEFAULT_MAX_BODY, |at| at.value);
+        let of_all =
+            raw.limits.max_body_bytes.as_ref().map_or(DEFAULT_MAX_BODY, |located| located.value);
         let of_routes = routes.iter().map(|route| route.max_body_bytes).max();
         let longest = of_routes.unwrap_or(of_all);
-        let Some(at) = &raw.limits.max_buffered_bytes else { return default.max(longest) };
-        if at.value < longest {
+        let Some(located) = &raw.limits.max_buffered_bytes else { return default.max(longest) };
+        if located.value < longest {
             let kind = FaultKind::TooSmall("the longest body that a route takes");
-            self.fault(&at.place, "limits.max_buffered_bytes", kind);
+            self.record_fault(&located.location, "limits.max_buffered_bytes", kind);
         }
-        at.value
+        located.value
     }
 
-    fn number(&mut self, at: Option<&Located<usize>>, key: &'static str, default: usize) -> usize {
-        let Some(at) = at else { return default };
-        if at.value == 0 {
-            self.fault(&at.place, key, FaultKind::TooSmall("1"));
-        }
-        at.value
-    }
-
-    pub(super) fn period(
+    fn validate_count(
         &mut self,
-        at: Option<&Located<HumanDuration>>,
+        located: Option<&Located<usize>>,
+        key: &'static str,
+        default: usize,
+    ) -> usize {
+        let Some(located) = located else { return default };
+        if located.value == 0 {
+            self.record_fault(&located.location, key, FaultKind::TooSmall("1"));
+        }
+        located.value
+    }
+
+    pub(super) fn validate_duration(
+        &mut self,
+        located: Option<&Located<HumanDuration>>,
         key: &'static str,
         default: Duration,
     ) -> Duration {
-        let Some(at) = at else { return default };
-        if at.value.0.is_zero() {
-            self.fault(&at.place, key, FaultKind::TooSmall("1ms"));
+        let Some(located) = located else { return default };
+        if located.value.0.is_zero() {
+            self.record_fault(&located.location, key, FaultKind::TooSmall("1ms"));
         }
-        at.value.0
+        located.value.0
     }
 }

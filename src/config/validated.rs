@@ -1,0 +1,34 @@
+//! The result of loading.
+
+use std::path::PathBuf;
+
+use super::{
+    tls::{Tls, Validity},
+    warning::Warning,
+};
+use crate::limits::Limits;
+use crate::net::Listen;
+use crate::routes::Table;
+
+/// A valid configuration: everything that the gate runs on.
+#[derive(Debug)]
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Vec<Listen>,
+    /// Address of the admin listener (health and metrics), if any.
+    pub admin: Option<Listen>,
+    /// TLS on the listeners, if configured.
+    pub tls: Option<Tls>,
+    /// Validity of the client certificate for https upstreams, if any.
+    pub client_certificate: Option<Validity>,
+    /// Whether HTTP/2 is accepted without TLS (h2c, prior knowledge).
+    pub http2_cleartext: bool,
+    /// The routes.
+    pub table: Table,
+    /// The `[limits]` table with its defaults.
+    pub limits: Limits,
+    /// Every file that was read; a change to any of them triggers a reload.
+    pub watched: Vec<PathBuf>,
+    /// Valid but risky settings.
+    pub warnings: Vec<Warning>,
+}
