@@ -13,32 +13,32 @@ use std::{
 };
 
 #[test]
-fn apps_answer_and_agree() {
+fn apps_accept_what_the_gate_forwards() {
     pytest("test_apps.py");
 }
 
 #[test]
-fn the_articles_attack_comes_to_nothing() {
+fn article_attack_is_blocked() {
     pytest("test_attack.py");
 }
 
 #[test]
-fn websockets_pass() {
+fn websockets_are_tunnelled() {
     pytest("test_websockets.py");
 }
 
 #[test]
-fn proxies_in_front_change_nothing() {
+fn requests_through_proxies_are_verified() {
     pytest("test_proxies.py");
 }
 
 #[test]
-fn many_streams_lose_no_frame() {
+fn concurrent_streams_lose_no_frame() {
     pytest("test_streams.py");
 }
 
 #[test]
-fn send_speaks_as_twilio_does() {
+fn send_is_accepted_by_gate_and_apps() {
     pytest("test_send.py");
 }
 

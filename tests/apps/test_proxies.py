@@ -76,7 +76,7 @@ def judge_handshakes(proxy, path="/echo"):
 
 @PROXIES
 @pytest.mark.parametrize("manner", FORWARDED)
-def test_host_is_kept(chain, express, kind, manner):
+def test_request_is_admitted_when_the_proxy_keeps_host(chain, express, kind, manner):
     gate, proxy = chain(kind, manner)
     judge(gate, proxy, express, "/trusting")
     judge_handshakes(proxy)
@@ -85,14 +85,14 @@ def test_host_is_kept(chain, express, kind, manner):
 
 
 @PROXIES
-def test_host_is_rewritten(chain, express, kind):
+def test_request_is_admitted_when_the_proxy_rewrites_host_to_a_listed_name(chain, express, kind):
     gate, proxy = chain(kind, "cloudflared", 'allowed_hosts = ["localhost:8080"]', host="localhost:8080")
     judge(gate, proxy, express, "/named")
     judge_handshakes(proxy)
 
 
 @PROXIES
-def test_a_host_that_is_rewritten_to_a_name_not_listed_is_refused(chain, express, kind):
+def test_request_is_refused_when_the_proxy_rewrites_host_to_an_unlisted_name(chain, express, kind):
     gate, proxy = chain(kind, "cloudflared", host="localhost:8080")
     before = express.seen()
     assert form("/named").to(Connection(proxy.port, proxy.authority)).status == 403
@@ -117,7 +117,7 @@ class Tunnelled(Connection):
 
 @PROXIES
 @pytest.mark.parametrize("host", [None, "localhost:8080"])
-def test_a_tunnel_tells_the_name_of_the_day(chain, express, kind, host):
+def test_trusted_tunnel_sets_the_public_host(chain, express, kind, host):
     gate, proxy = chain(kind, TUNNEL, host=host)
     monday, tuesday = (Tunnelled(named(day), proxy.port, proxy.authority) for day in ("monday", "tuesday"))
     for connection in (monday, tuesday):
@@ -144,7 +144,7 @@ def test_a_tunnel_tells_the_name_of_the_day(chain, express, kind, host):
     judge_handshakes(proxy)
 
 
-def test_who_is_no_listed_proxy_is_not_believed(express, tmp_path):
+def test_forwarded_headers_from_an_unlisted_proxy_are_ignored(express, tmp_path):
     webhook = get("/told", origin=f"https://{HOST}")
     told = {"X-Forwarded-Host": HOST, "X-Forwarded-Proto": "https", **webhook.headers()}
     with Gate(tmp_path, tunnelled(express.port)) as gate:
@@ -162,7 +162,7 @@ class Prefixed(Connection):
 
 
 @PROXIES
-def test_a_prefix_is_stripped(chain, express, kind):
+def test_request_is_admitted_when_the_proxy_strips_a_prefix(chain, express, kind):
     origin = f"https://{HOST}/prefix"
     gate, proxy = chain(kind, "alb", public_url=origin, strip=True)
     connection = Prefixed(proxy.port, proxy.authority)
@@ -178,7 +178,7 @@ def test_a_prefix_is_stripped(chain, express, kind):
 
 
 @PROXIES
-def test_a_refused_post_does_not_spoil_the_next_request(chain, kind):
+def test_next_request_after_a_refused_post_is_answered(chain, kind):
     """A proxy sends many people's requests over one connection to the gate."""
     gate, proxy = chain(kind, "ngrok")
     connection = Connection(proxy.port, proxy.authority)

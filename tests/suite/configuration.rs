@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    gate::{Folder, Said, check, run},
+    gate::{CommandOutput, Folder, check, run},
     tls::{Authority, Pair},
 };
 
@@ -25,16 +25,16 @@ fn secrets(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim().strip_prefix("# secret: ")).collect()
 }
 
-/// What is wrong with what was said of a file.
-fn wrong(file: &Path, code: i32, said: &Said) -> Vec<String> {
+/// What is wrong with what was output of a file.
+fn wrong(file: &Path, code: i32, output: &CommandOutput) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let mut wrong = Vec::new();
-    if said.code != Some(code) {
-        wrong.push(format!("ended with {:?}", said.code));
+    if output.code != Some(code) {
+        wrong.push(format!("ended with {:?}", output.code));
     }
     for secret in secrets(&text) {
         assert!(text.matches(secret).count() > 1, "{}: unused secret", file.display());
-        if said.all().contains(secret) {
+        if output.all().contains(secret) {
             wrong.push(format!("shows the secret {secret}"));
         }
     }
@@ -42,12 +42,12 @@ fn wrong(file: &Path, code: i32, said: &Said) -> Vec<String> {
 }
 
 /// The faults expected of a file that are not told, and whether more are told than expected.
-fn missed(file: &Path, said: &Said) -> Vec<String> {
+fn missed(file: &Path, output: &CommandOutput) -> Vec<String> {
     let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
     assert!(!expected.trim().is_empty(), "{} expects nothing", file.display());
-    let untold = expected.lines().filter(|line| !said.all().contains(line));
+    let untold = expected.lines().filter(|line| !output.all().contains(line));
     let mut missed: Vec<_> = untold.map(|line| format!("does not say {line:?}")).collect();
-    let told = said.all().lines().filter(|line| line.starts_with("    = ")).count();
+    let told = output.all().lines().filter(|line| line.starts_with("    = ")).count();
     let wanted = expected.lines().count();
     if told != wanted {
         missed.push(format!("tells {told} faults, not {wanted}"));
@@ -56,76 +56,76 @@ fn missed(file: &Path, said: &Said) -> Vec<String> {
 }
 
 /// Asks about each file and fails with everything that is wrong with any of the answers.
-fn assert_right(files: &[PathBuf], ask: impl Fn(&Path) -> (Said, Vec<String>)) {
+fn assert_right(files: &[PathBuf], ask: impl Fn(&Path) -> (CommandOutput, Vec<String>)) {
     let mut failures = Vec::new();
     for file in files {
-        let (said, wrong) = ask(file);
+        let (output, wrong) = ask(file);
         if !wrong.is_empty() {
             let name = file.file_name().unwrap().display();
-            failures.push(format!("{name}: {}\n{}", wrong.join("; "), said.all()));
+            failures.push(format!("{name}: {}\n{}", wrong.join("; "), output.all()));
         }
     }
     assert!(failures.is_empty(), "{} files:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
-fn valid_configurations_pass() {
+fn valid_configurations_are_accepted() {
     let files = files("valid");
     assert!(files.len() >= 8, "{files:?}");
     assert_right(&files, |file| {
-        let said = check(file);
-        let wrong = wrong(file, 0, &said);
-        (said, wrong)
+        let output = check(file);
+        let wrong = wrong(file, 0, &output);
+        (output, wrong)
     });
 }
 
 #[test]
-fn invalid_configurations_are_told_every_fault_and_its_line() {
+fn invalid_configurations_report_every_fault_with_its_line() {
     let files = files("invalid");
     assert!(files.len() >= 20, "{files:?}");
     assert_right(&files, |file| {
-        let said = check(file);
-        let wrong = [wrong(file, 78, &said), missed(file, &said)].concat();
-        (said, wrong)
+        let output = check(file);
+        let wrong = [wrong(file, 78, &output), missed(file, &output)].concat();
+        (output, wrong)
     });
 }
 
 #[test]
-fn run_refuses_what_check_refuses() {
+fn run_refuses_every_configuration_that_check_refuses() {
     assert_right(&files("invalid"), |file| {
-        let said = run(&["run", "-c", &file.display().to_string()]);
-        let wrong = wrong(file, 78, &said);
-        (said, wrong)
+        let output = run(&["run", "-c", &file.display().to_string()]);
+        let wrong = wrong(file, 78, &output);
+        (output, wrong)
     });
 }
 
 #[test]
-fn a_file_that_is_not_there_is_a_fault() {
-    let said = check(Path::new("/nonexistent/gatekeeper.toml"));
-    assert_eq!(said.code, Some(78), "{said:?}");
-    assert!(said.all().contains("cannot read it"), "{said:?}");
+fn missing_configuration_file_is_a_fault() {
+    let output = check(Path::new("/nonexistent/gatekeeper.toml"));
+    assert_eq!(output.code, Some(78), "{output:?}");
+    assert!(output.all().contains("cannot read it"), "{output:?}");
 }
 
 #[test]
-fn tokens_come_from_files_and_variables() {
+fn tokens_are_read_from_files_and_environment_variables() {
     let folder = Folder::new();
     folder.write("token", "7d3c9f1e5a2b48060c1d9e8f7a6b5c40\r\n");
     let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
         auth_tokens = [{ file = \"token\" }, { env = \"TWILIO_AUTH_TOKEN\" }]\n";
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(!said.all().contains("7d3c9f1e5a2b"), "{said:?}");
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.all().contains("7d3c9f1e5a2b"), "{output:?}");
     folder.write("token", "\n");
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(78), "{said:?}");
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(78), "{output:?}");
     assert!(
-        said.all().contains("gatekeeper.toml:3:16: auth_tokens: the token is empty"),
-        "{said:?}"
+        output.all().contains("gatekeeper.toml:3:16: auth_tokens: the token is empty"),
+        "{output:?}"
     );
 }
 
 #[test]
-fn what_will_hurt_is_pointed_out() {
+fn risky_settings_are_warned_about() {
     let folder = Folder::new();
     folder.write("accounts.toml", "AC00000000000000000000000000000001 = \"correct-horse\"\n");
     let config = "public_url = \"http://hooks.example.com\"\nupstream = \"http://127.0.0.1:1\"\n\
@@ -139,8 +139,8 @@ fn what_will_hurt_is_pointed_out() {
         [limits]\nresponse_timeout = \"16s\"\n";
     let file = folder.write("gatekeeper.toml", config);
     std::process::Command::new("chmod").arg("640").arg(&file).status().unwrap();
-    let said = check(&file);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = check(&file);
+    assert_eq!(output.code, Some(0), "{output:?}");
     let expected = [
         "gatekeeper.toml:1:14: it begins with http://",
         "gatekeeper.toml:3:47: a token stands in this file",
@@ -154,14 +154,17 @@ fn what_will_hurt_is_pointed_out() {
         "gatekeeper.toml:19:20: Twilio gives up after 15 s",
     ];
     for warning in expected {
-        assert!(said.all().contains(warning), "{warning}: {said:?}");
+        assert!(output.all().contains(warning), "{warning}: {output:?}");
     }
-    assert_eq!(said.all().matches("warning: ").count(), expected.len(), "{said:?}");
-    assert!(!said.all().contains("correct-horse") && !said.all().contains("battery"), "{said:?}");
+    assert_eq!(output.all().matches("warning: ").count(), expected.len(), "{output:?}");
+    assert!(
+        !output.all().contains("correct-horse") && !output.all().contains("battery"),
+        "{output:?}"
+    );
 }
 
 #[test]
-fn what_will_not_hurt_is_passed_over() {
+fn safe_settings_are_not_warned_about() {
     let folder = Folder::new();
     let config = "public_url = \"http://localhost:8080\"\nupstream = \"unix:/run/app\"\n\
         listen = [\"127.0.0.1:8080\", \"unix:/run/gate\"]\n\
@@ -169,34 +172,34 @@ fn what_will_not_hurt_is_passed_over() {
         [admin]\nlisten = \"127.0.0.1:9090\"\n\
         [trust]\nproxies = [\"127.0.0.1\", \"unix\"]\nhosts = [\"*.ngrok.app\", \"h.example\"]\n\
         [limits]\nresponse_timeout = \"15s\"\n";
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(!said.all().contains("warning"), "{said:?}");
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.all().contains("warning"), "{output:?}");
     for line in [
         "listening on 127.0.0.1:8080, unix:/run/gate",
         "admin on 127.0.0.1:9090",
         "believing 127.0.0.1/32, unix about *.ngrok.app, h.example",
         "unix:/run/app",
     ] {
-        assert!(said.all().contains(line), "{line}: {said:?}");
+        assert!(output.all().contains(line), "{line}: {output:?}");
     }
 }
 
 #[test]
-fn public_routes_are_pointed_out() {
+fn public_routes_are_listed() {
     let folder = Folder::new();
     let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
         auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }]\n[[route]]\npath = \"/voice\"\n\
         [[route]]\npath = \"/open/*\"\naccess = \"public\"\n";
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let table = said.all();
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let table = output.all();
     assert!(table.contains("/voice") && table.contains("/open/*"), "{table}");
     assert!(table.to_lowercase().contains("public"), "{table}");
 }
 
 #[test]
-fn wrong_usage_is_told_from_wrong_configuration() {
+fn usage_errors_and_configuration_errors_have_different_exit_codes() {
     assert_eq!(run(&["run", "--no-such-flag"]).code, Some(64));
     assert_eq!(run(&["no-such-command"]).code, Some(64));
     assert_eq!(run(&["explain"]).code, Some(64), "the name is reserved");
@@ -207,13 +210,13 @@ fn wrong_usage_is_told_from_wrong_configuration() {
 
 /// Tokens would show in the process list.
 #[test]
-fn no_flag_takes_a_token() {
+fn no_flag_accepts_a_token() {
     let help = run(&["run", "--help"]).all();
     assert!(!help.contains("--auth-token") && !help.contains("--token"), "{help}");
 }
 
 #[test]
-fn the_schema_knows_every_key_that_valid_files_use() {
+fn schema_covers_every_key_of_the_valid_files() {
     let schema: serde_json::Value = serde_json::from_str(&run(&["schema"]).stdout).unwrap();
     for file in files("valid") {
         let text = fs::read_to_string(&file).unwrap();
@@ -226,7 +229,7 @@ fn the_schema_knows_every_key_that_valid_files_use() {
 
 /// What `check` says of a file with these lines at its end, the pair `gate.pem` and `gate.key` beside
 /// it.
-fn check_tls(pair: &Pair, lines: &str) -> Said {
+fn check_tls(pair: &Pair, lines: &str) -> CommandOutput {
     let folder = Folder::new();
     pair.write(&folder, "gate");
     folder.write("empty.pem", "");
@@ -236,15 +239,15 @@ fn check_tls(pair: &Pair, lines: &str) -> Said {
 }
 
 #[test]
-fn a_certificate_and_its_key_are_looked_into() {
+fn unusable_certificate_or_key_is_a_fault() {
     let authority = Authority::new();
     let pair = authority.issue("h.example", 2099);
     let mut mixed = authority.issue("h.example", 2099);
     mixed.key = authority.issue("h.example", 2099).key;
     let right = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
-    let said = check_tls(&pair, &format!("{right}client_ca = \"gate.pem\"\n"));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(!said.all().contains("the certificate expire"), "{said:?}");
+    let output = check_tls(&pair, &format!("{right}client_ca = \"gate.pem\"\n"));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.all().contains("the certificate expire"), "{output:?}");
     for (pair, lines, fault) in [
         (&mixed, right, ":6:7: tls.key: the private key in "),
         (
@@ -269,19 +272,19 @@ fn a_certificate_and_its_key_are_looked_into() {
             ":6:7: upstream_tls.key: the private key in ",
         ),
     ] {
-        let said = check_tls(pair, lines);
-        assert_eq!(said.code, Some(78), "{lines} {said:?}");
-        assert!(said.all().contains(fault), "{fault} {said:?}");
-        assert!(!said.all().contains(&pair.key[40..80]), "the key is shown: {said:?}");
+        let output = check_tls(pair, lines);
+        assert_eq!(output.code, Some(78), "{lines} {output:?}");
+        assert!(output.all().contains(fault), "{fault} {output:?}");
+        assert!(!output.all().contains(&pair.key[40..80]), "the key is shown: {output:?}");
     }
 }
 
 #[test]
-fn a_certificate_that_expires_is_warned_of() {
+fn expiring_certificate_is_warned_about() {
     let authority = Authority::new();
     let lines = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
-    let said = check_tls(&authority.issue("h.example", 2020), lines);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = check_tls(&authority.issue("h.example", 2020), lines);
+    assert_eq!(output.code, Some(0), "{output:?}");
     let warning = ":5:8: the certificate expired on 2020-01-01T00:00:00Z";
-    assert!(said.all().contains(warning), "{said:?}");
+    assert!(output.all().contains(warning), "{output:?}");
 }

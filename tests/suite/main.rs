@@ -11,19 +11,20 @@
 
 mod accounts;
 mod admin;
-mod answers;
 mod commands;
 mod configuration;
 mod forwarding;
 mod hostile;
 mod layers;
 mod properties;
+mod refusals;
 mod reload;
 mod sockets;
-#[cfg(feature = "otlp")]
-mod spans;
 mod support;
 mod tls;
+#[cfg(feature = "otlp")]
+mod traces;
 mod trust;
+mod upstream_failures;
 mod upstreams;
 mod vectors;

@@ -305,13 +305,13 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn what_is_signed_is_accepted(post in post()) {
+    fn signed_requests_are_accepted(post in post()) {
         prop_assert!(post.is_accepted(&post.signature()));
     }
 
     /// Both ways at once: accepted exactly if what was signed is one of the documented texts.
     #[test]
-    fn what_is_changed_is_accepted_only_where_the_list_says_so(post in post(), change in change()) {
+    fn changed_requests_are_accepted_only_if_the_signed_text_is_a_documented_candidate(post in post(), change in change()) {
         let changed = change.apply(&post);
         let listed = changed.candidates().contains(&post.text());
         prop_assert_eq!(changed.is_accepted(&post.signature()), listed, "{:?}", changed);
@@ -319,7 +319,7 @@ proptest! {
 
     /// Whatever spelling was signed, what the app reads has the same names and values.
     #[test]
-    fn every_documented_spelling_is_accepted_and_means_the_same(
+    fn documented_spellings_are_accepted_and_decode_alike(
         post in post(), which in any::<prop::sample::Index>(),
     ) {
         let candidates = post.candidates();
@@ -328,7 +328,7 @@ proptest! {
     }
 
     #[test]
-    fn two_bodies_are_judged_alike_if_they_decode_alike(
+    fn bodies_that_decode_alike_are_judged_alike(
         post in post(), escaped in prop::collection::vec(any::<bool>(), 1..20),
     ) {
         let other = Post { body: spelled_otherwise(&post.body, &escaped), ..post.clone() };
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn two_bodies_are_judged_alike_only_if_they_decode_alike(
+    fn bodies_judged_alike_decode_alike(
         post in post(), other in encoded_pairs(),
     ) {
         let other = Post { body: other.into_bytes(), ..post.clone() };
@@ -346,7 +346,7 @@ proptest! {
     }
 
     #[test]
-    fn any_other_signature_is_refused(post in post(), at in 0_usize..28, byte in b'+'..=b'z') {
+    fn altered_signature_is_refused(post in post(), at in 0_usize..28, byte in b'+'..=b'z') {
         let mut other = post.signature().into_bytes();
         other[at] = byte;
         let other = String::from_utf8(other).unwrap();
@@ -354,13 +354,13 @@ proptest! {
     }
 
     #[test]
-    fn any_other_token_is_refused(post in post(), token in "[0-9a-f]{31,33}") {
+    fn signature_by_another_token_is_refused(post in post(), token in "[0-9a-f]{31,33}") {
         let signature = sign_text(Mac::Sha1, &token, &post.text());
         prop_assert_eq!(post.is_accepted(&signature), token == TOKEN);
     }
 
     #[test]
-    fn a_hash_binds_its_body_and_no_other(
+    fn body_hash_covers_only_its_own_body(
         body in prop::collection::vec(any::<u8>(), 0..20), other in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let target = format!("/events?a=1&bodySHA256={}", sha256_hex(&body));
@@ -371,7 +371,7 @@ proptest! {
     }
 
     #[test]
-    fn a_body_that_is_no_form_never_passes_on_the_url_alone(
+    fn body_other_than_a_form_is_refused_when_only_the_url_is_signed(
         target in target(), body in prop::collection::vec(any::<u8>(), 1..20),
     ) {
         let url = format!("{ORIGIN}{target}");
@@ -386,7 +386,7 @@ proptest! {
     }
 
     #[test]
-    fn a_query_is_never_left_out_of_a_handshake(target in target(), other in target()) {
+    fn handshake_signature_always_covers_the_query(target in target(), other in target()) {
         let url = format!("wss://hooks.example.com{target}");
         let signature = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), &[]);
         prop_assert!(is_accepted(BodyKind::Handshake, ORIGIN, &target, b"", &signature));
@@ -406,7 +406,7 @@ proptest! {
 
     /// Decoding and sorting against the plainest way to write them, on forms of every size.
     #[test]
-    fn a_sorted_form_is_what_the_plainest_code_makes_of_it(form in large_form()) {
+    fn sorted_form_equals_the_reference_implementation(form in large_form()) {
         let parameters = Parameters::parse(&form);
         let pairs = pairs_of(&form);
         prop_assert_eq!(parameters.is_empty(), pairs.is_empty());
@@ -418,7 +418,7 @@ proptest! {
 
     /// Nothing that arrives can make the signature room panic.
     #[test]
-    fn any_bytes_are_judged(
+    fn arbitrary_bytes_never_panic(
         target in prop::collection::vec(any::<u8>(), 0..40),
         body in prop::collection::vec(any::<u8>(), 0..40),
         header in prop::collection::vec(any::<u8>(), 0..50),

@@ -60,14 +60,14 @@ struct Setting {
 }
 
 #[test]
-fn every_vector_signed_by_the_sdks_is_judged_rightly() {
+fn sdk_vectors_are_judged_correctly() {
     judge_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sdk.json"), 358);
 }
 
 /// The collection that the SDKs' own tests and captured requests make up lies beside the checkout,
 /// where it is there at all.
 #[test]
-fn every_vector_of_the_older_collection_is_judged_rightly() {
+fn older_vectors_are_judged_correctly() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors.json");
     if file.exists() {
         judge_all(&file, 112);
@@ -97,10 +97,10 @@ fn judge_all(file: &Path, at_least: usize) {
 fn assert_is_refused_at_start(setting: &Setting) {
     let folder = Folder::new();
     let config = format!("upstream = \"http://127.0.0.1:9\"\n{}", setting.config());
-    let said = check(&folder.write("gatekeeper.toml", &config));
-    assert_eq!(said.code, Some(78), "{said:?}");
-    let whole_token = setting.token.is_empty() || !said.all().contains(&setting.token);
-    assert!(whole_token, "the token is shown: {said:?}");
+    let output = check(&folder.write("gatekeeper.toml", &config));
+    assert_eq!(output.code, Some(78), "{output:?}");
+    let whole_token = setting.token.is_empty() || !output.all().contains(&setting.token);
+    assert!(whole_token, "the token is shown: {output:?}");
 }
 
 fn judge_group(setting: &Setting, group: &[&Vector], faults: &mut Vec<String>) {
@@ -116,7 +116,7 @@ fn judge_group(setting: &Setting, group: &[&Vector], faults: &mut Vec<String>) {
         } else {
             vector.fault_of_refused(&answered, upstream.bytes() - seen.1)
         };
-        let outcome = gate.outcome();
+        let outcome = gate.outcome_at(&vector.method, &vector.target());
         if let Some(fault) = verdict {
             faults.push(format!("{} under {setting:?}: {fault}; logged {outcome:?}", vector.id));
         }

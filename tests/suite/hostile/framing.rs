@@ -245,7 +245,7 @@ fn named(kind: &str, name: &str) -> String {
 }
 
 #[test]
-fn lengths() {
+fn ambiguous_content_lengths_are_refused() {
     let cases: Vec<_> = LENGTHS
         .iter()
         .map(|(name, lines, expect)| {
@@ -256,7 +256,7 @@ fn lengths() {
 }
 
 #[test]
-fn transfer_codings() {
+fn transfer_codings_other_than_chunked_are_refused() {
     let chunk = b"3\r\na=1\r\n0\r\n\r\n";
     let cases: Vec<_> = CODINGS
         .iter()
@@ -268,7 +268,7 @@ fn transfer_codings() {
 }
 
 #[test]
-fn chunks() {
+fn malformed_chunks_are_refused() {
     let cases: Vec<_> = CHUNKS
         .iter()
         .map(|(name, body, expect)| {
@@ -281,7 +281,7 @@ fn chunks() {
 
 /// What does not end is not waited for longer than its deadline.
 #[test]
-fn chunks_that_do_not_end() {
+fn unfinished_chunks_are_refused_after_body_timeout() {
     let open = [
         "nothing at all",
         "no last chunk",
@@ -302,7 +302,7 @@ fn chunks_that_do_not_end() {
 }
 
 #[test]
-fn header_lines() {
+fn malformed_header_lines_are_refused() {
     let mut cases: Vec<_> = LINES
         .iter()
         .map(|(name, line, expect)| Case::new(&named("line", name), with_line(line), *expect))
@@ -320,7 +320,7 @@ fn header_lines() {
 }
 
 #[test]
-fn line_ends() {
+fn line_endings_other_than_crlf_are_refused() {
     let bytes = good().bytes();
     let every =
         |end: &str| String::from_utf8(bytes.clone()).unwrap().replace("\r\n", end).into_bytes();
@@ -346,7 +346,7 @@ fn line_ends() {
 
 /// Without a signature nothing of the body is looked at; it is never taken for a request.
 #[test]
-fn unsigned_framing() {
+fn unsigned_malformed_framing_is_refused() {
     let unsigned = |lines: &[u8], body: &[u8]| {
         let head = framed(lines, body);
         let text = String::from_utf8_lossy(&head).into_owned();

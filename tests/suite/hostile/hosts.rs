@@ -89,7 +89,7 @@ fn in_place_of_host(bytes: &[u8], lines: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn host_lines() {
+fn requests_for_another_host_are_refused() {
     let bytes = good().bytes();
     let mut cases: Vec<_> = HOSTS
         .iter()
@@ -105,7 +105,7 @@ fn host_lines() {
 
 /// Without a signature a sender does not learn which host would have been right.
 #[test]
-fn unsigned_hosts() {
+fn unsigned_requests_get_the_same_refusal_for_every_host() {
     let bytes = Message::form("/voice", "a=1").bytes();
     let cases: Vec<_> = HOSTS
         .iter()
@@ -119,7 +119,7 @@ fn unsigned_hosts() {
 
 /// A public route answers to its hosts only.
 #[test]
-fn hosts_of_a_public_route() {
+fn public_route_refuses_other_hosts() {
     let bytes = Message::get("/status/up").bytes();
     let cases: Vec<_> = HOSTS
         .iter()

@@ -34,7 +34,7 @@ pub(super) struct Case {
 pub(super) enum Expect {
     /// 200.
     Admitted,
-    /// This status; the connection is closed as exact_len, or the next request is answered on it.
+    /// This status; the connection is closed as announced, or the next request is answered on it.
     Refused(u16),
     /// 400 or a relative of it and then the end of the connection, or the end alone.
     Malformed,

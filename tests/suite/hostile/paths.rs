@@ -173,14 +173,14 @@ fn unsigned(target: &str) -> Case {
 }
 
 #[test]
-fn guarded_paths_by_another_name() {
+fn alternative_spellings_of_guarded_paths_are_refused() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME.iter().map(|target| unsigned(target)).collect();
     stage::play("paths", stage::ROUTES, &cases);
 }
 
 /// With `/*` public, these have to be told from paths that are really others.
 #[test]
-fn guarded_paths_by_another_name_within_a_public_root() {
+fn alternative_spellings_of_guarded_paths_are_refused_within_a_public_root() {
     let really_others =
         ["/voice%u0065", "/%u0076oice", "/%ef%bc%8fvoice", "/voice%20", "/%20voice"];
     let spellings = GUARDED_BY_ANOTHER_NAME.iter().filter(|target| !really_others.contains(target));
@@ -189,13 +189,13 @@ fn guarded_paths_by_another_name_within_a_public_root() {
 }
 
 #[test]
-fn paths_that_leave_a_public_route() {
+fn paths_that_may_leave_a_public_route_are_refused() {
     let cases: Vec<_> = UNCLEAR_IN_PUBLIC.iter().map(|target| unsigned(target)).collect();
     stage::play("paths", stage::ROUTES, &cases);
 }
 
 #[test]
-fn paths_that_stay_in_a_public_route() {
+fn paths_within_a_public_route_are_admitted() {
     let cases: Vec<_> = PLAIN_IN_PUBLIC
         .iter()
         .map(|target| Case::new(target, Message::get(target).bytes(), Admitted))
@@ -205,7 +205,7 @@ fn paths_that_stay_in_a_public_route() {
 
 /// A genuine signature does not make an unclear path clear.
 #[test]
-fn signed_paths_that_are_unclear() {
+fn signed_ambiguous_paths_are_refused() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
         .iter()
         .map(|target| Case::new(target, Message::get(target).signed().bytes(), Open(&[403])))
@@ -215,7 +215,7 @@ fn signed_paths_that_are_unclear() {
 
 /// A signature for one path, sent to another that some app takes for it.
 #[test]
-fn signatures_for_another_spelling() {
+fn signature_for_another_spelling_of_the_path_is_refused() {
     let bytes = good().bytes();
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
         .iter()
@@ -231,7 +231,7 @@ fn signatures_for_another_spelling() {
 /// An exact route is its owner's word, byte for byte; a sole guarded `/*` has no other to be
 /// mistaken for. Both forward the target as it was signed.
 #[test]
-fn signed_paths_where_no_other_is_meant() {
+fn signed_unusual_paths_are_admitted_where_no_route_is_shadowed() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
         .iter()
         .map(|target| Case::new(target, Message::get(target).signed().bytes(), Open(&[200])))

@@ -32,7 +32,7 @@ fn functions(folder: &Path, found: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn every_test_that_is_named_exists() {
+fn named_tests_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     functions(&root.join("src"), &mut found);
@@ -46,7 +46,7 @@ fn every_test_that_is_named_exists() {
 
 /// A line of a table that says what holds has to say by which test.
 #[test]
-fn every_promise_names_its_test() {
+fn every_promise_names_a_test() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md");
     let text = fs::read_to_string(path).unwrap();
     let tables = text.split("## What holds, and by what").nth(1).unwrap();

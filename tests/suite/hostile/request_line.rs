@@ -132,7 +132,7 @@ const STRANGERS: &[(&str, &[u8])] = &[
 ];
 
 #[test]
-fn request_lines() {
+fn malformed_request_lines_are_refused() {
     let bytes = good().bytes();
     let cases: Vec<_> = LINES
         .iter()
@@ -145,7 +145,7 @@ fn request_lines() {
 
 /// The same without a signature: refused earlier, or no better.
 #[test]
-fn unsigned_request_lines() {
+fn unsigned_malformed_request_lines_are_refused() {
     let bytes = Message::form("/voice", "a=1").bytes();
     let cases: Vec<_> = LINES
         .iter()
@@ -162,7 +162,7 @@ fn unsigned_request_lines() {
 }
 
 #[test]
-fn what_is_no_http() {
+fn other_protocols_are_refused() {
     let with = |finished: bool| {
         STRANGERS.iter().map(move |(name, bytes)| {
             let case = Case::new(name, *bytes, Malformed);
@@ -179,7 +179,7 @@ fn what_is_no_http() {
 }
 
 #[test]
-fn old_http() {
+fn http10_requests_are_judged_like_http11() {
     let bytes = good().bytes();
     let old = replaced(&bytes, b"HTTP/1.1", b"HTTP/1.0");
     let chunked = Message::form("/voice", "a=1").signed().chunked_bytes(3);

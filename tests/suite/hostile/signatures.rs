@@ -132,7 +132,7 @@ fn good_signature() -> String {
 }
 
 #[test]
-fn signature_lines() {
+fn missing_or_malformed_signatures_are_refused() {
     let good = good_signature();
     let cases: Vec<_> = UNSIGNED
         .iter()
@@ -145,7 +145,7 @@ fn signature_lines() {
 
 /// Twilio's libraries compare the text: only one text stands for a MAC.
 #[test]
-fn base64_that_is_not_canonical() {
+fn non_canonical_base64_signatures_are_refused() {
     let good = good_signature();
     let bare = good.trim_end_matches('=');
     let swapped = |from: char, to: char| good.replace(from, &to.to_string());
@@ -190,7 +190,7 @@ fn base64_that_is_not_canonical() {
 
 /// One bit is as wrong as all.
 #[test]
-fn every_letter_counts() {
+fn signature_with_one_changed_character_is_refused() {
     let good = good_signature();
     let cases: Vec<_> = (0..27)
         .map(|at| {
@@ -231,7 +231,7 @@ const OTHER_URLS: &[&str] = &[
 
 /// Signatures of something else, all of them genuine.
 #[test]
-fn signatures_for_other_urls() {
+fn signatures_for_other_urls_are_refused() {
     let pairs = [(b"a".to_vec(), b"1".to_vec())];
     let cases: Vec<_> = OTHER_URLS
         .iter()
@@ -244,7 +244,7 @@ fn signatures_for_other_urls() {
 }
 
 #[test]
-fn signatures_of_something_else() {
+fn signatures_over_other_data_are_refused() {
     let voice = format!("{ORIGIN}/voice");
     let by = |token: &str| signer::sign_text(Mac::Sha1, token, format!("{voice}a1").as_bytes());
     let of = |text: &str| signer::sign_text(Mac::Sha1, TOKEN, text.as_bytes());
@@ -273,7 +273,7 @@ fn signatures_of_something_else() {
 
 /// The port of https, written out or not: Twilio's own back ends differ, so both are its word.
 #[test]
-fn the_port_of_https_may_be_signed() {
+fn signature_with_default_https_port_is_admitted() {
     let pairs = [(b"a".to_vec(), b"1".to_vec())];
     let url = format!("{ORIGIN}:443/voice");
     let signature = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), &pairs);
@@ -286,7 +286,7 @@ fn the_port_of_https_may_be_signed() {
 
 /// A signature that comes after the body signs nothing.
 #[test]
-fn signatures_in_trailers() {
+fn signature_in_a_trailer_is_ignored() {
     let late = |lines: &str, trailer: &str| {
         let head =
             format!("POST /voice HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\n{lines}");
@@ -306,7 +306,7 @@ fn signatures_in_trailers() {
 
 /// Fields that some servers believe in place of the request line.
 #[test]
-fn overrides_are_not_believed() {
+fn override_headers_are_ignored() {
     let lines: [&[u8]; 6] = [
         b"X-HTTP-Method-Override: DELETE",
         b"X-Original-URL: /sms/in",
@@ -326,7 +326,7 @@ fn overrides_are_not_believed() {
 
 /// The same signature, the same parameters, another request that has the same text to sign.
 #[test]
-fn what_one_signature_can_be_replayed_as() {
+fn signature_reused_for_another_request_is_refused() {
     let signature = good_signature();
     let get =
         format!("GET /voicea1 HTTP/1.1\r\nHost: {HOST}\r\nX-Twilio-Signature: {signature}\r\n\r\n");

@@ -12,7 +12,7 @@ fn bad() -> Message {
 }
 
 #[test]
-fn pipelines() {
+fn pipelined_requests_are_each_judged() {
     let (good, bad) = (good().bytes(), bad().bytes());
     let other = Message::form("/voice", "a=1").signed_by("other").bytes();
     let public = Message::get("/status/x").bytes();
@@ -53,7 +53,7 @@ fn pipelines() {
 
 /// A body that is read by itself ends where it ends.
 #[test]
-fn pipelines_behind_long_bodies() {
+fn requests_behind_long_bodies_are_judged() {
     let bad = bad().bytes();
     let cases = [5_000, 60_000, 200_000].map(|length| {
         let long = Message::form("/voice", &format!("Body={}", "x".repeat(length))).signed();
@@ -66,7 +66,7 @@ fn pipelines_behind_long_bodies() {
 
 /// What lies in a body stays there, read or not.
 #[test]
-fn requests_in_bodies() {
+fn requests_inside_bodies_are_never_requests() {
     let inner = Message::form("/voice?inner=1", "a=1").signed().bytes();
     let public = Message::get("/status/inner").bytes();
     let within = |path: &str, inner: &[u8]| {
@@ -110,7 +110,7 @@ fn requests_in_bodies() {
 }
 
 #[test]
-fn requests_in_bodies_of_other_methods() {
+fn requests_inside_get_and_head_bodies_are_never_requests() {
     let public = Message::get("/status/inner").bytes();
     let cases = [
         Case::new("a GET's", Message::get("/voice").body(&public).bytes(), Refused(418)),
@@ -121,7 +121,7 @@ fn requests_in_bodies_of_other_methods() {
 
 /// The classic pairs: one server believes the length, the other the coding.
 #[test]
-fn desynchronised_lengths() {
+fn content_length_with_transfer_encoding_is_refused() {
     let hidden = Message::get("/status/hidden").bytes();
     let chunk = [b"0\r\n\r\n", &hidden[..]].concat();
     let length = format!("Content-Length: {}\r\n", chunk.len());
@@ -210,7 +210,7 @@ const UPGRADES: &[(&str, Fields, Expect)] = &[
 ];
 
 #[test]
-fn upgrades_that_are_no_handshake() {
+fn upgrades_other_than_a_websocket_handshake_are_dropped() {
     let with = |message: Message, fields: &[(&str, &str)]| {
         fields.iter().fold(message, |message, (name, value)| message.field(name, value)).bytes()
     };
@@ -227,7 +227,7 @@ fn upgrades_that_are_no_handshake() {
 }
 
 #[test]
-fn handshakes() {
+fn forged_handshakes_are_refused() {
     let handshake = || Message::handshake("/voice");
     let https = Message::get("/voice").signature(crate::support::TOKEN);
     let wss = handshake().signature(crate::support::TOKEN);
@@ -267,7 +267,7 @@ fn handshakes() {
 
 /// Nothing separates a URL from the parameters behind it: what of the target may be moved is known.
 #[test]
-fn handshakes_whose_target_was_altered() {
+fn handshakes_with_an_altered_target_are_refused_unless_the_signed_text_is_equal() {
     let targets = [
         ("/sms/x", Each(&[101])),
         ("/sms/x/", Each(&[101])),
@@ -290,7 +290,7 @@ fn handshakes_whose_target_was_altered() {
 
 /// What follows a handshake that was refused is judged as what it is.
 #[test]
-fn bytes_behind_a_refused_handshake() {
+fn bytes_after_a_refused_handshake_are_judged_as_a_request() {
     let handshake = || Message::handshake("/voice");
     let behind = |head: Vec<u8>| [head, bad().bytes()].concat();
     let cases = [
@@ -311,7 +311,7 @@ fn bytes_behind_a_refused_handshake() {
 
 /// What `Connection` names is dropped; it never takes anything that was judged along.
 #[test]
-fn nominations() {
+fn fields_named_in_connection_are_judged_and_kept() {
     let names = [
         "Host",
         "Content-Type",

@@ -151,7 +151,7 @@ impl Stage {
         }
     }
 
-    /// The connection ends as exact_len, or carries the next good request.
+    /// The connection ends as announced, or carries the next good request.
     fn goes_on(
         &self,
         client: &mut Client,
@@ -160,7 +160,7 @@ impl Stage {
         admitted: &mut usize,
     ) -> Result<(), String> {
         if closes || case.finished {
-            return if client.is_at_end() { Ok(()) } else { Err("no end as exact_len".into()) };
+            return if client.is_at_end() { Ok(()) } else { Err("no end as announced".into()) };
         }
         let more = self.good(client).map_err(|what| format!("on the same connection, {what}"))?;
         *admitted += more;

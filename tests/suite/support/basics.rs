@@ -9,7 +9,7 @@ pub(crate) const ORIGIN: &str = "https://hooks.example.com";
 /// The host of it.
 pub(crate) const HOST: &str = "hooks.example.com";
 /// How long anything may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where `needle` begins in `hay`.
 pub(crate) fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {

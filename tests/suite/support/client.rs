@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
 };
 
-use super::{PATIENCE, fields_of, find, latin1, values};
+use super::{TEST_TIMEOUT, fields_of, find, latin1, values};
 
 /// One connection to the gate.
 pub(crate) struct Client {
@@ -37,9 +37,9 @@ impl Response {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the gate listens");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TEST_TIMEOUT).expect("the gate listens");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::new() }
     }
@@ -147,7 +147,7 @@ impl Client {
     pub(crate) fn stays_silent(&mut self, pause: std::time::Duration) -> bool {
         self.stream.set_read_timeout(Some(pause)).unwrap();
         let filled = self.fill();
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         filled.is_err_and(|error| {
             matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
         })

@@ -29,12 +29,12 @@ pub(crate) struct Frames {
     next: u32,
     /// Of streams that have ended or begun to be answered.
     statuses: HashMap<u32, u16>,
-    ended: HashMap<u32, Heard>,
+    ended: HashMap<u32, StreamResult>,
 }
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum StreamResult {
     /// An answer, to its end.
     Status(u16),
     /// The end of the stream, with this error.
@@ -88,15 +88,15 @@ impl Frames {
     }
 
     /// What becomes of one request; what is said of others meanwhile is kept.
-    pub(crate) fn heard(&mut self, stream: u32) -> Heard {
+    pub(crate) fn result_of(&mut self, stream: u32) -> StreamResult {
         loop {
-            if let Some(heard) = self.ended.remove(&stream) {
-                return heard;
+            if let Some(result) = self.ended.remove(&stream) {
+                return result;
             }
             if let Err(error) = self.listen() {
                 let waits = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
                 assert!(!waits.contains(&error.kind()), "it hangs");
-                return Heard::Gone;
+                return StreamResult::Gone;
             }
         }
     }
@@ -110,13 +110,13 @@ impl Frames {
             GOAWAY if payload[4..8] != [0; 4] => return Err(io::ErrorKind::UnexpectedEof.into()),
             RESET => {
                 let error = u32::from_be_bytes(payload[..4].try_into().unwrap());
-                self.ended.entry(stream).or_insert(Heard::Reset(error));
+                self.ended.entry(stream).or_insert(StreamResult::Reset(error));
             }
             HEADERS if *status < 200 => *status = status_of(&payload),
             _ => {}
         }
         if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
-            self.ended.insert(stream, Heard::Status(self.statuses[&stream]));
+            self.ended.insert(stream, StreamResult::Status(self.statuses[&stream]));
         }
         Ok(())
     }

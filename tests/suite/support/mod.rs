@@ -10,4 +10,4 @@ pub(crate) mod signer;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
-pub(crate) use basics::{HOST, ORIGIN, PATIENCE, TOKEN, fields_of, find, latin1, values};
+pub(crate) use basics::{HOST, ORIGIN, TEST_TIMEOUT, TOKEN, fields_of, find, latin1, values};

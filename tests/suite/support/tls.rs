@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{HOST, PATIENCE, gate::Folder};
+use super::{HOST, TEST_TIMEOUT, gate::Folder};
 
 /// A certificate authority of a test's own, with a folder for what it issues.
 pub(crate) struct Authority {
@@ -206,8 +206,8 @@ pub(crate) fn shake(
     config: &Arc<ClientConfig>,
     address: SocketAddr,
 ) -> io::Result<StreamOwned<ClientConnection, std::net::TcpStream>> {
-    let mut socket = std::net::TcpStream::connect_timeout(&address, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut socket = std::net::TcpStream::connect_timeout(&address, TEST_TIMEOUT)?;
+    socket.set_read_timeout(Some(TEST_TIMEOUT))?;
     let name = ServerName::try_from(HOST).unwrap();
     let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
     while client.is_handshaking() {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{PATIENCE, fields_of, find, latin1, values};
+use super::{TEST_TIMEOUT, fields_of, find, latin1, values};
 
 /// The answer of an app that has nothing special to say.
 pub(crate) const TWIML: &str = "<Response><Say>Sunny</Say></Response>";
@@ -191,7 +191,7 @@ impl Upstream {
         let requests = self.shared.requests.lock().unwrap();
         let waiting = |requests: &mut Vec<Recorded>| requests.len() < count;
         let (requests, late) =
-            self.shared.arrived.wait_timeout_while(requests, PATIENCE, waiting).unwrap();
+            self.shared.arrived.wait_timeout_while(requests, TEST_TIMEOUT, waiting).unwrap();
         assert!(!late.timed_out(), "only {} of {count} requests arrived", requests.len());
         requests.clone()
     }
@@ -216,7 +216,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        let _wake = TcpStream::connect_timeout(&self.address, PATIENCE);
+        let _wake = TcpStream::connect_timeout(&self.address, TEST_TIMEOUT);
         if let Some(acceptor) = self.acceptor.take() {
             let _ended = acceptor.join();
         }
@@ -249,16 +249,16 @@ impl Session {
     /// Its own file descriptor is not the last one; so it has to say that it closes.
     fn serve(mut self) {
         let _nodelay = self.stream.set_nodelay(true);
-        let mut patience = PATIENCE;
-        while let Some(request) = self.request(patience) {
+        let mut timeout = TEST_TIMEOUT;
+        while let Some(request) = self.request(timeout) {
             let answer = (self.shared.play)(&request);
             self.shared.requests.lock().unwrap().push(request);
             self.shared.arrived.notify_all();
             if self.answer(&answer).is_none() {
                 break;
             }
-            patience = match answer.then {
-                Then::Keep => PATIENCE,
+            timeout = match answer.then {
+                Then::Keep => TEST_TIMEOUT,
                 Then::KeepFor(period) => period,
                 Then::Close => break,
                 Then::Hold => return,
@@ -268,8 +268,8 @@ impl Session {
         let _closed = self.stream.shutdown(Shutdown::Both);
     }
 
-    fn request(&mut self, patience: Duration) -> Option<Recorded> {
-        self.stream.set_read_timeout(Some(patience)).ok()?;
+    fn request(&mut self, timeout: Duration) -> Option<Recorded> {
+        self.stream.set_read_timeout(Some(timeout)).ok()?;
         let head = self.until(b"\r\n\r\n")?;
         let fields = fields_of(&head);
         let body = if values(&fields, "Transfer-Encoding").is_empty() {
@@ -302,10 +302,10 @@ impl Session {
     }
 
     fn echo(mut self) {
-        let _patient = self.stream.set_read_timeout(Some(PATIENCE));
+        let _patient = self.stream.set_read_timeout(Some(TEST_TIMEOUT));
         loop {
-            let said = std::mem::take(&mut self.buffer);
-            if self.stream.write_all(&said).is_err() || self.fill().is_none() {
+            let bytes = std::mem::take(&mut self.buffer);
+            if self.stream.write_all(&bytes).is_err() || self.fill().is_none() {
                 let _closed = self.stream.shutdown(Shutdown::Write);
                 return;
             }
