@@ -1,4 +1,4 @@
-//! Bodies that nothing binds, that are not there, that are too much.
+//! Bodies that the signature does not cover, that are altered, missing or too large.
 
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
 use crate::support::{
@@ -7,7 +7,7 @@ use crate::support::{
     signer::sha256_hex,
 };
 
-/// A body under a content type, its URL signed, without a hash.
+/// Content types of a body that no hash covers.
 const UNBOUND: &[(&str, &str)] = &[
     ("JSON", "application/json"),
     ("JSON in capitals", "APPLICATION/JSON"),
@@ -41,7 +41,7 @@ const UNBOUND: &[(&str, &str)] = &[
     ),
 ];
 
-/// One more line in the good request.
+/// A line added to the good request.
 const LINES: &[(&str, &[u8], Expect)] = &[
     ("gzip", b"Content-Encoding: gzip", Refused(403)),
     ("deflate", b"Content-Encoding: deflate", Refused(403)),
@@ -143,7 +143,7 @@ fn body_hash_in_the_query_admits_only_its_own_body() {
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// A hash that stands anywhere but in the signed URL binds nothing.
+/// A hash covers the body only in the query of the signed URL.
 #[test]
 fn body_hash_outside_the_query_does_not_cover_the_body() {
     let body = format!("bodySHA256={}", sha256_hex(b"x"));
@@ -195,7 +195,7 @@ fn bodies_of_methods_without_a_covered_body_are_refused() {
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// Bodies in place of the signed `a=1`, and whether an app may see them.
+/// Bodies in place of the signed `a=1`, and whether they are admitted.
 const ALTERED: &[(&str, bool)] = &[
     ("a=2", false),
     ("b=1", false),
@@ -219,7 +219,7 @@ const ALTERED: &[(&str, bool)] = &[
     ("{\"a\":1}", false),
     ("a[]=1", false),
     ("a=11", false),
-    // The same parameters, written otherwise: the same to every app that reads a form.
+    // The same parameters in another encoding: every app decodes the same form.
     ("a=%31", true),
     ("%61=1", true),
     ("a=1&", true),
@@ -227,7 +227,7 @@ const ALTERED: &[(&str, bool)] = &[
     ("&&a=1&&", true),
     ("a=1&a=1", true),
     ("a=1&%61=%31", true),
-    // A boundary moved, nothing added: Twilio signs neither.
+    // A boundary between parameters moved: Twilio does not sign boundaries.
     ("a1", true),
     ("a1=", true),
     ("=a1", true),
@@ -317,7 +317,7 @@ fn bodies_over_the_limit_are_refused() {
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// The limit holds where nothing is signed as well; what is unsigned is not even read.
+/// The limit also holds on public routes; on guarded ones an unsigned body is not read.
 #[test]
 fn unsigned_bodies_are_refused_unread() {
     let message = |path: &str, length: usize| Message::form(path, &"x".repeat(length));
@@ -342,7 +342,7 @@ fn unsigned_bodies_are_refused_unread() {
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// Only who signed is asked to go on.
+/// The gate sends 100 only for a request that it is going to read.
 #[test]
 fn refused_requests_get_no_100_continue() {
     let waits = |message: Message| message.field("Expect", "100-continue").bytes();

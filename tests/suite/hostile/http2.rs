@@ -1,4 +1,4 @@
-//! HTTP/2: what it can say that HTTP/1.1 cannot, and what it must not say (RFC 9113 §8).
+//! HTTP/2 requests that HTTP/1.1 cannot express, and malformed ones (RFC 9113 section 8).
 
 use super::{
     Expect, good,
@@ -13,7 +13,7 @@ use crate::support::{
     message::Message,
 };
 
-/// A request as HTTP/2 sends it.
+/// A request as HTTP/2 frames carry it.
 #[derive(Clone)]
 struct Http2Request {
     fields: Vec<Field>,
@@ -53,7 +53,7 @@ impl Http2Request {
         self
     }
 
-    /// Another value for a field that is there; its place stays the same.
+    /// Replaces the value of a field; its position stays the same.
     fn instead(mut self, name: &str, value: &str) -> Self {
         let found = self.fields.iter_mut().find(|(own, _)| own == name.as_bytes());
         found.expect("what is to be replaced").1 = value.as_bytes().to_vec();
@@ -81,7 +81,7 @@ fn transports() -> [Stage; 2] {
     [Stage::open(Transport::Plain, "", &clear), Stage::open(Transport::Tls, "h2", stage::ROUTES)]
 }
 
-/// What became of it is what was expected; so many were admitted.
+/// Compares the result with the expected one; returns the number of admitted requests.
 fn judged(result: StreamResult, expect: Expect) -> Result<usize, String> {
     let admitted = usize::from(result == StreamResult::Status(200));
     let malformed = match result {
@@ -100,7 +100,7 @@ fn judged(result: StreamResult, expect: Expect) -> Result<usize, String> {
     if fine { Ok(admitted) } else { Err(format!("{result:?} instead of {expect:?}")) }
 }
 
-/// One request, then a good one: on the same connection, or on another where that has ended.
+/// Sends one request, then a good one: on the same connection, or on a new one if it has ended.
 fn play_one(stage: &Stage, request: &Http2Request, expect: Expect) -> Result<(), String> {
     let mut frames = Frames::open(stage.connect());
     let stream = request.send(&mut frames);
@@ -122,9 +122,13 @@ fn goes_on(stage: &Stage, frames: Frames, result: StreamResult) -> Result<usize,
 }
 
 fn play(class: &str, cases: &[(&str, Http2Request, Expect)]) {
+    let cases = stage::select(class, cases, |(name, ..)| name);
+    if cases.is_empty() {
+        return;
+    }
     let mut wrong = Vec::new();
     for stage in transports() {
-        for (name, request, expect) in cases {
+        for (name, request, expect) in &cases {
             if let Err(what) = play_one(&stage, request, *expect) {
                 wrong.push(format!("{class}: {name}: {what}"));
             }
@@ -369,7 +373,7 @@ fn http2_content_length_must_match_the_body_and_trailers_are_dropped() {
     );
 }
 
-/// Frames that no client sends. The connection ends, or the frame means nothing.
+/// Frames that no client sends end the connection or the stream.
 #[test]
 fn unexpected_frames_end_the_connection() {
     let request = block(&call().fields);
@@ -396,6 +400,10 @@ fn unexpected_frames_end_the_connection() {
         ("a window of no bytes", frame(8, 0, 0, &[0; 4])),
         ("a frame of 16 MB", [&[0xff, 0xff, 0xff, HEADERS, 0, 0, 0, 0, 1][..], &[0; 64]].concat()),
     ];
+    let cases = stage::select("frames out of place", &cases, |(name, _)| name);
+    if cases.is_empty() {
+        return;
+    }
     for stage in transports() {
         for (name, bytes) in &cases {
             let mut frames = Frames::open(stage.connect());
@@ -411,7 +419,7 @@ fn unexpected_frames_end_the_connection() {
     }
 }
 
-/// Fields of one request between which those of another stand.
+/// The header block of one request is interrupted by that of another (RFC 9113 section 4.3).
 #[test]
 fn interleaved_header_blocks_end_the_connection() {
     for stage in transports() {
@@ -435,7 +443,7 @@ fn split_cookie_is_joined() {
     }
 }
 
-/// Among many signed ones at once, one that nobody signed.
+/// One of 100 concurrent streams is forged.
 #[test]
 fn forged_stream_among_signed_ones_is_refused() {
     for stage in transports() {
@@ -455,7 +463,7 @@ fn forged_stream_among_signed_ones_is_refused() {
     }
 }
 
-/// Streams that are reset as soon as they are open (CVE-2023-44487): the connection ends early.
+/// Streams are reset as soon as they are open (CVE-2023-44487).
 #[test]
 fn rapid_reset_ends_the_connection() {
     for stage in transports() {
@@ -472,7 +480,7 @@ fn rapid_reset_ends_the_connection() {
     }
 }
 
-/// The deadline holds for each stream; the others go on meanwhile.
+/// `body_timeout` holds for each stream; other streams are not delayed.
 #[test]
 fn unfinished_stream_is_refused_after_body_timeout() {
     for stage in transports() {
@@ -488,7 +496,7 @@ fn unfinished_stream_is_refused_after_body_timeout() {
     }
 }
 
-/// A client that asks and opens no window for the answer is not waited for for ever.
+/// The client opens no flow-control window for the response.
 #[test]
 fn http2_client_that_never_reads_is_closed() {
     let limits = "response_timeout = \"1s\"\nresponse_idle_timeout = \"1s\"\n[[route]]";
@@ -526,7 +534,7 @@ fn large_http2_heads_are_refused() {
     );
 }
 
-/// Fields that go on without end (CVE-2024-27983 and its kin).
+/// CONTINUATION frames without END_HEADERS (CVE-2024-27983 and related).
 #[test]
 fn endless_continuation_frames_end_the_connection() {
     for stage in transports() {

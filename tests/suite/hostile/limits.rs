@@ -1,4 +1,4 @@
-//! Too much of everything that stands in a head.
+//! Heads and chunk lines over their limits, and requests that are expensive to judge.
 
 use std::{io::Write, net::TcpStream, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::support::{gate::Gate, message::Message, upstream::Upstream};
 
 const TOO_LARGE: Expect = Malformed;
 
-/// So many fields of this size.
+/// `count` fields with values of `size` bytes.
 fn fields(count: usize, size: usize) -> Vec<u8> {
     (0..count).flat_map(|at| format!("X-{at}: {}\r\n", "x".repeat(size)).into_bytes()).collect()
 }
@@ -120,7 +120,7 @@ fn too_long_chunk_lines_are_refused() {
     stage::play("limits", stage::ROUTES, &cases);
 }
 
-/// The dearest requests to judge that fit the limits: much to decode, to sort, to respell.
+/// The most expensive requests within the limits: much to decode, to sort and to respell.
 #[test]
 fn expensive_requests_are_bounded() {
     let forged = |target: &str, body: &str| Message::form(target, body).signed_by("other").bytes();
@@ -138,8 +138,8 @@ fn expensive_requests_are_bounded() {
     stage::play("limits", stage::ROUTES, &cases);
 }
 
-/// Who asks again and again and reads no answer is soon no longer heard: neither the gate nor the
-/// kernel keeps more than some answers for it.
+/// Neither the gate nor the kernel buffers more than a bounded number of responses for a client
+/// that does not read (TCP_NOTSENT_LOWAT).
 #[test]
 fn pipelining_client_that_never_reads_is_disconnected() {
     let upstream = Upstream::start();

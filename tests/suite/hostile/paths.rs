@@ -1,9 +1,9 @@
-//! Paths that one app takes for one thing and another for something else.
+//! Paths that different apps resolve to different resources.
 
 use super::{Case, Expect::*, good, replaced, stage};
 use crate::support::message::Message;
 
-/// A public `/*` around guarded routes: the most that an owner can get wrong.
+/// A public `/*` around guarded routes: the configuration in which a misread path does most harm.
 const PUBLIC_AROUND: &str = "
 [limits]
 max_body_bytes = 1000
@@ -18,7 +18,7 @@ path = \"/*\"
 access = \"public\"
 ";
 
-/// Ways to write `/voice` or something below `/sms/` that some app understands.
+/// Spellings that some app resolves to `/voice` or below `/sms/`.
 const GUARDED_BY_ANOTHER_NAME: &[&str] = &[
     "/%76oice",
     "/%56oice",
@@ -125,7 +125,7 @@ const GUARDED_BY_ANOTHER_NAME: &[&str] = &[
     "/sms/%2",
 ];
 
-/// Ways to leave `/status/` or to be unclear about it.
+/// Paths that leave `/status/` in some app, or may do so.
 const UNCLEAR_IN_PUBLIC: &[&str] = &[
     "/status/.",
     "/status/..",
@@ -151,7 +151,7 @@ const UNCLEAR_IN_PUBLIC: &[&str] = &[
     "/status/...%2f..",
 ];
 
-/// What an app decodes as something of its own is nobody's business but its own.
+/// Paths that stay below `/status/` in every app.
 const PLAIN_IN_PUBLIC: &[&str] = &[
     "/status/",
     "/status/x",
@@ -167,7 +167,7 @@ const PLAIN_IN_PUBLIC: &[&str] = &[
     "/status/x??",
 ];
 
-/// Not signed, and never admitted unless it is beyond doubt another path.
+/// An unsigned GET, which must be refused.
 fn unsigned(target: &str) -> Case {
     Case::new(target, Message::get(target).bytes(), Open(&[403, 418]))
 }
@@ -178,7 +178,7 @@ fn alternative_spellings_of_guarded_paths_are_refused() {
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// With `/*` public, these have to be told from paths that are really others.
+/// With `/*` public, spellings that no app resolves to a guarded route are public and left out.
 #[test]
 fn alternative_spellings_of_guarded_paths_are_refused_within_a_public_root() {
     let really_others =
@@ -203,7 +203,7 @@ fn paths_within_a_public_route_are_admitted() {
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// A genuine signature does not make an unclear path clear.
+/// A valid signature does not make an ambiguous path admissible.
 #[test]
 fn signed_ambiguous_paths_are_refused() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
@@ -213,7 +213,7 @@ fn signed_ambiguous_paths_are_refused() {
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// A signature for one path, sent to another that some app takes for it.
+/// A signature for `/voice` is sent with a spelling that some app resolves to `/voice`.
 #[test]
 fn signature_for_another_spelling_of_the_path_is_refused() {
     let bytes = good().bytes();
@@ -228,8 +228,8 @@ fn signature_for_another_spelling_of_the_path_is_refused() {
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// An exact route is its owner's word, byte for byte; a sole guarded `/*` has no other to be
-/// mistaken for. Both forward the target as it was signed.
+/// With a single guarded `/*` there is no other route to be confused with, so the target is
+/// forwarded as it was signed.
 #[test]
 fn signed_unusual_paths_are_admitted_where_no_route_is_shadowed() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME

@@ -1,4 +1,4 @@
-//! What stands in the place of a signature.
+//! Missing, malformed and wrong signatures.
 
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
 use crate::support::{
@@ -7,10 +7,10 @@ use crate::support::{
     signer::{self, Mac},
 };
 
-/// A MAC of zeros, as the header has it.
+/// A MAC of zero bytes in base64.
 const ZEROS: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// One more line in a request that has no signature, or `GOOD` in it where the good one stands.
+/// Lines added to an unsigned request; `GOOD` stands for the valid signature.
 const UNSIGNED: &[(&str, &str, Expect)] = &[
     ("none", "X: y", Refused(418)),
     ("a look-alike", "X_Twilio_Signature: GOOD", Refused(418)),
@@ -116,7 +116,7 @@ const UNSIGNED: &[(&str, &str, Expect)] = &[
     ),
 ];
 
-/// The unsigned request with more lines.
+/// The unsigned request with these lines added.
 fn with_lines(lines: &str) -> Vec<u8> {
     let fields =
         format!("Host: {HOST}\r\nContent-Type: {FORM}\r\n{lines}\r\nContent-Length: 3\r\n\r\na=1");
@@ -143,7 +143,7 @@ fn missing_or_malformed_signatures_are_refused() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// Twilio's libraries compare the text: only one text stands for a MAC.
+/// Twilio's libraries compare strings, so each MAC has one valid encoding.
 #[test]
 fn non_canonical_base64_signatures_are_refused() {
     let good = good_signature();
@@ -177,7 +177,7 @@ fn non_canonical_base64_signatures_are_refused() {
     texts.retain(|(_, text)| *text != good);
     let mut cases: Vec<_> =
         texts.iter().map(|(name, text)| Case::new(name, presented(text), Refused(403))).collect();
-    // The last letter holds four bits; its other two have to be zero.
+    // The last character carries four bits; its other two must be zero (RFC 4648 section 3.5).
     let last = good.chars().nth(26).unwrap();
     for other in ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']) {
         if other != last {
@@ -188,7 +188,6 @@ fn non_canonical_base64_signatures_are_refused() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// One bit is as wrong as all.
 #[test]
 fn signature_with_one_changed_character_is_refused() {
     let good = good_signature();
@@ -202,7 +201,7 @@ fn signature_with_one_changed_character_is_refused() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// URLs that were not asked for; the good request is for `https://hooks.example.com/voice`.
+/// URLs other than that of the good request, `https://hooks.example.com/voice`.
 const OTHER_URLS: &[&str] = &[
     "",
     "/voice",
@@ -229,7 +228,7 @@ const OTHER_URLS: &[&str] = &[
     "https://hooks.example.com/sms/in",
 ];
 
-/// Signatures of something else, all of them genuine.
+/// Valid signatures of other URLs.
 #[test]
 fn signatures_for_other_urls_are_refused() {
     let pairs = [(b"a".to_vec(), b"1".to_vec())];
@@ -271,7 +270,7 @@ fn signatures_over_other_data_are_refused() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// The port of https, written out or not: Twilio's own back ends differ, so both are its word.
+/// Twilio's products sign a URL with or without the default port; both are accepted.
 #[test]
 fn signature_with_default_https_port_is_admitted() {
     let pairs = [(b"a".to_vec(), b"1".to_vec())];
@@ -284,7 +283,6 @@ fn signature_with_default_https_port_is_admitted() {
     );
 }
 
-/// A signature that comes after the body signs nothing.
 #[test]
 fn signature_in_a_trailer_is_ignored() {
     let late = |lines: &str, trailer: &str| {
@@ -304,7 +302,7 @@ fn signature_in_a_trailer_is_ignored() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// Fields that some servers believe in place of the request line.
+/// Fields that some servers use instead of the request line.
 #[test]
 fn override_headers_are_ignored() {
     let lines: [&[u8]; 6] = [
@@ -324,7 +322,7 @@ fn override_headers_are_ignored() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// The same signature, the same parameters, another request that has the same text to sign.
+/// The signature is sent with other requests whose signed text is similar or equal.
 #[test]
 fn signature_reused_for_another_request_is_refused() {
     let signature = good_signature();

@@ -1,4 +1,4 @@
-//! Requests within requests, behind requests, and connections that become something else.
+//! Pipelined requests, requests inside bodies, and upgrades.
 
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
 use crate::support::{
@@ -6,7 +6,7 @@ use crate::support::{
     message::{FORM, Message},
 };
 
-/// A request that nobody signed.
+/// An unsigned request.
 fn bad() -> Message {
     Message::form("/voice", "a=1")
 }
@@ -51,7 +51,7 @@ fn pipelined_requests_are_each_judged() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// A body that is read by itself ends where it ends.
+/// Bodies larger than the read buffer are followed by further requests.
 #[test]
 fn requests_behind_long_bodies_are_judged() {
     let bad = bad().bytes();
@@ -64,7 +64,7 @@ fn requests_behind_long_bodies_are_judged() {
     stage::play("smuggling", config, &cases);
 }
 
-/// What lies in a body stays there, read or not.
+/// A request inside a body is data, whether or not the body is read.
 #[test]
 fn requests_inside_bodies_are_never_requests() {
     let inner = Message::form("/voice?inner=1", "a=1").signed().bytes();
@@ -119,7 +119,7 @@ fn requests_inside_get_and_head_bodies_are_never_requests() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// The classic pairs: one server believes the length, the other the coding.
+/// CL.TE and TE.CL: one server uses `Content-Length`, the other `Transfer-Encoding`.
 #[test]
 fn content_length_with_transfer_encoding_is_refused() {
     let hidden = Message::get("/status/hidden").bytes();
@@ -161,7 +161,7 @@ fn content_length_with_transfer_encoding_is_refused() {
 
 type Fields = &'static [(&'static str, &'static str)];
 
-/// Upgrades: of the good GET, unless it says otherwise.
+/// Upgrade fields added to the good GET.
 const UPGRADES: &[(&str, Fields, Expect)] = &[
     (
         "h2c",
@@ -265,7 +265,8 @@ fn forged_handshakes_are_refused() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// Nothing separates a URL from the parameters behind it: what of the target may be moved is known.
+/// The signed text has no separator between URL and parameters, so some targets share a signature
+/// (SECURITY.md, limits of the scheme).
 #[test]
 fn handshakes_with_an_altered_target_are_refused_unless_the_signed_text_is_equal() {
     let targets = [
@@ -288,7 +289,7 @@ fn handshakes_with_an_altered_target_are_refused_unless_the_signed_text_is_equal
     stage::play("smuggling", &routes, &cases);
 }
 
-/// What follows a handshake that was refused is judged as what it is.
+/// Bytes after a refused handshake are not tunnelled.
 #[test]
 fn bytes_after_a_refused_handshake_are_judged_as_a_request() {
     let handshake = || Message::handshake("/voice");
@@ -309,7 +310,7 @@ fn bytes_after_a_refused_handshake_are_judged_as_a_request() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// What `Connection` names is dropped; it never takes anything that was judged along.
+/// `Connection` drops hop-by-hop fields only, never a field that was judged.
 #[test]
 fn fields_named_in_connection_are_judged_and_kept() {
     let names = [
