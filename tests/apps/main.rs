@@ -1,8 +1,8 @@
-//! Real apps, proxies and simulators around the real gate. What they are told and asked is written
-//! in Python, because most of them are; these tests run it and show what it says.
+//! Real apps, proxies and simulators around the real gate. The tests are written in Python, as most
+//! of the apps are; each test here runs one Python file and prints its output.
 //!
-//! `tests/apps/install.sh` gets the packages. Where they are not, the tests say so and pass, except
-//! under `CI=true`.
+//! `tests/apps/install.sh` installs the packages. Without them the tests print `SKIPPED` and pass,
+//! except with `CI=true`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, and says so")]
 
 use std::{
@@ -56,7 +56,7 @@ fn pytest(file: &str) {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The harness hides what a passing test prints; this is to be seen.
+/// Writes to the terminal directly, since libtest captures the output of a passing test.
 fn skip(file: &str) {
     let what = format!("SKIPPED tests/apps/{file}: run tests/apps/install.sh first");
     assert!(env::var("CI").as_deref() != Ok("true"), "{what}");

@@ -33,7 +33,7 @@ def test_signed_get_and_query_are_forwarded(before_flask, sign):
 
 
 def test_flask_refuses_unsigned_requests_without_the_gate(flask):
-    """So that its answers behind the gate say something."""
+    """Control: the responses behind the gate depend on the signature."""
     forged = form("/twiml").headers(token=OTHER_TOKEN)
     body = form("/twiml").body
     assert ask(flask.port, "POST", "/twiml", body, forged).status == 403

@@ -40,7 +40,7 @@ def test_attack_behind_the_gate_makes_no_weather_api_call(before_flask, flask, w
 
 
 def test_attack_without_the_gate_reaches_the_weather_api(flask, weather_api):
-    """So that the zero above says something."""
+    """Control: the attack has an effect without the gate."""
     calls = weather_api.calls
     assert ask(flask.port, "POST", "/weather", form("/weather").body, form("/weather").headers(None)).status == 200
     assert weather_api.calls == calls + 2

@@ -31,7 +31,7 @@ def connect(gate, path, headers):
 
 
 def ws(gate, *calls):
-    """What came of these calls by the ws client."""
+    """The results of these calls by the ws client."""
     task = json.dumps({"port": gate.port, "host": HOST, "calls": calls})
     environment = {"PATH": os.environ["PATH"], "NODE_PATH": str(CACHE / "node_modules")}
     done = subprocess.run(
@@ -130,7 +130,7 @@ def test_public_route_accepts_a_websocket(before_express):
 
 
 def test_app_may_send_first_and_close_first(before_express):
-    """Both ends at once, many times: nothing that was sent before the close is lost."""
+    """Both ends close at once, many times: nothing sent before the close is lost."""
 
     async def stream(number):
         async with connect(before_express, "/echo", signed("/echo")) as peer:
@@ -194,7 +194,7 @@ def connection_answer(connection, headers):
     ],
 )
 def test_request_that_is_no_handshake_is_judged_as_plain_http(before_express, express, line, change):
-    """So a signature over wss is none for it, and no tunnel is opened."""
+    """A signature over a wss URL is not valid for it, and no tunnel is opened."""
     before = express.seen()
     headers = {"Host": HOST, **HANDSHAKE, **signed("/echo"), **change}
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value is not None)

@@ -1,4 +1,4 @@
-//! Subaccounts with tokens of their own, many of them, from one file.
+//! Many subaccounts with tokens of their own, loaded from one file.
 
 use std::{fmt::Write, time::Instant};
 
@@ -34,7 +34,7 @@ fn accounts() -> String {
     text
 }
 
-/// A gate with all accounts and, if asked for, a token of the main account.
+/// A gate with all accounts and optionally a token of the main account.
 fn gate(folder: &Folder, upstream: &Upstream, main: Option<&str>) -> Gate {
     let file = folder.write("accounts.toml", &accounts());
     let main = main.map(|token| format!("auth_tokens = [\"{token}\"]\n")).unwrap_or_default();

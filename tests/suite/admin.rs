@@ -1,4 +1,4 @@
-//! What operators and service managers are told.
+//! The admin listener and the notifications to systemd.
 
 use std::{os::unix::net::UnixDatagram, time::Duration};
 

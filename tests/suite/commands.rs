@@ -1,4 +1,4 @@
-//! The commands that talk to somebody: `send` and `health`.
+//! The commands that open connections: `send` and `health`.
 
 use crate::support::{
     HOST, ORIGIN,
@@ -33,7 +33,7 @@ fn send_verifies_the_server_certificate_against_the_url_host() {
     assert_eq!(app.requests().len(), 1);
 }
 
-/// An admin listener that says this.
+/// An admin listener that answers with this status.
 fn saying(status: &str) -> Upstream {
     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
     Upstream::answering(Answer::raw(&answer).then(Then::Close))
@@ -59,7 +59,7 @@ fn health_exits_with_zero_or_one_and_prints_one_line() {
     assert_eq!((output.code, output.stderr.lines().count()), (Some(1), 1), "{output:?}");
 }
 
-/// A health check has no tokens and does not judge: it reads one key.
+/// A health check has no tokens and reads one key of the configuration only.
 #[test]
 fn health_ignores_faults_outside_the_admin_section() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! Configurations that ship with the tests, read by the binary itself.
+//! The configurations in `tests/config`, read by the real binary.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ fn files(kind: &str) -> Vec<PathBuf> {
     files
 }
 
-/// What a file says is secret: a comment `# secret: …` names each token in it.
+/// The secrets in a file, which a comment `# secret: …` names.
 fn secrets(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim().strip_prefix("# secret: ")).collect()
 }
@@ -55,7 +55,7 @@ fn missed(file: &Path, output: &CommandOutput) -> Vec<String> {
     missed
 }
 
-/// Asks about each file and fails with everything that is wrong with any of the answers.
+/// Runs a check of each file and fails with all deviations.
 fn assert_right(files: &[PathBuf], ask: impl Fn(&Path) -> (CommandOutput, Vec<String>)) {
     let mut failures = Vec::new();
     for file in files {
@@ -208,7 +208,7 @@ fn usage_errors_and_configuration_errors_have_different_exit_codes() {
     assert!(help.stdout.contains("check"), "{help:?}");
 }
 
-/// Tokens would show in the process list.
+/// Other users can read the arguments of a process.
 #[test]
 fn no_flag_accepts_a_token() {
     let help = run(&["run", "--help"]).all();

@@ -1,5 +1,5 @@
-//! What is signed is accepted; what is not, is not. The signature room called directly, with the
-//! independent signer and an independent list of what may have been signed.
+//! Properties of the signature module: signed requests are accepted and all others refused, compared
+//! with an independent signer and an independent list of candidates.
 
 use gatekeeper::signature::{
     Algorithm, BodyKind, Key, Keyring, Message, Order, Origin, Parameters, Selector, Signature,
@@ -12,7 +12,7 @@ use crate::support::{
     signer::{self, Mac, Pair, pairs_of, sha256_hex, sign_text, signed_text},
 };
 
-/// A form POST: what is judged.
+/// A generated form POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Post {
     origin: String,
@@ -21,7 +21,7 @@ struct Post {
 }
 
 impl Post {
-    /// What Twilio signs, plainly.
+    /// The text that Twilio signs.
     fn text(&self) -> Vec<u8> {
         signed_text(format!("{}{}", self.origin, self.target).as_bytes(), &pairs_of(&self.body))
     }
@@ -34,7 +34,7 @@ impl Post {
         is_accepted(BodyKind::Form, &self.origin, &self.target, &self.body, signature)
     }
 
-    /// Every text that may have been signed for it, by the documented list.
+    /// Every documented candidate for the signed text.
     fn candidates(&self) -> Vec<Vec<u8>> {
         let pairs = pairs_of(&self.body);
         let hash = format!("bodySHA256={}", sha256_hex(&self.body));
@@ -62,7 +62,7 @@ fn is_accepted(shape: BodyKind, origin: &str, target: &str, body: &[u8], signatu
     verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
 }
 
-/// The origin as it is, and with its port toggled.
+/// The origin with and without its port.
 fn origins(origin: &str) -> [String; 2] {
     let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
     let other = match authority.rsplit_once(':') {
@@ -73,7 +73,7 @@ fn origins(origin: &str) -> [String; 2] {
     [origin.to_owned(), other]
 }
 
-/// The target as it is and its documented respellings, those with another meaning left out.
+/// The target and its documented spellings, without those that decode differently.
 fn targets(target: &str) -> Vec<String> {
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
     let mut all = vec![target.to_owned()];
@@ -130,7 +130,7 @@ fn in_utf16_order(url: &[u8], pairs: &[Pair]) -> Vec<u8> {
     [url].into_iter().chain(sorted).collect::<Vec<_>>().concat()
 }
 
-/// Characters and escapes that have ever made trouble.
+/// Characters and escapes that decoders have handled differently.
 fn piece() -> impl Strategy<Value = String> {
     const ODD: &[&str] = &[
         "%27",
@@ -176,7 +176,7 @@ fn encoded_pairs() -> impl Strategy<Value = String> {
     prop::collection::vec(pair, 0..5).prop_map(|pairs| pairs.join("&"))
 }
 
-/// Up to some hundred parameters, whose names begin alike for 0, 8, 16 or more bytes.
+/// Up to some hundred parameters whose names share a prefix of 0, 8, 16 or more bytes.
 fn large_form() -> impl Strategy<Value = Vec<u8>> {
     const BEGINNINGS: &[&str] = &[
         "",
@@ -222,7 +222,7 @@ fn post() -> impl Strategy<Value = Post> {
     })
 }
 
-/// A change that a sender could make to a request whose signature he has seen.
+/// A change to a captured request.
 #[derive(Clone, Debug)]
 enum Change {
     Body(prop::sample::Index, u8),
@@ -309,7 +309,7 @@ proptest! {
         prop_assert!(post.is_accepted(&post.signature()));
     }
 
-    /// Both ways at once: accepted exactly if what was signed is one of the documented texts.
+    /// Accepted if and only if the signed text is one of the documented candidates.
     #[test]
     fn changed_requests_are_accepted_only_if_the_signed_text_is_a_documented_candidate(post in post(), change in change()) {
         let changed = change.apply(&post);
@@ -317,7 +317,7 @@ proptest! {
         prop_assert_eq!(changed.is_accepted(&post.signature()), listed, "{:?}", changed);
     }
 
-    /// Whatever spelling was signed, what the app reads has the same names and values.
+    /// Every accepted spelling decodes to the same names and values.
     #[test]
     fn documented_spellings_are_accepted_and_decode_alike(
         post in post(), which in any::<prop::sample::Index>(),
@@ -404,7 +404,7 @@ proptest! {
         prop_assert_eq!(accepted, listed);
     }
 
-    /// Decoding and sorting against the plainest way to write them, on forms of every size.
+    /// Compares decoding and sorting with a naive implementation on forms of every size.
     #[test]
     fn sorted_form_equals_the_reference_implementation(form in large_form()) {
         let parameters = Parameters::parse(&form);
@@ -416,7 +416,7 @@ proptest! {
         }
     }
 
-    /// Nothing that arrives can make the signature room panic.
+    /// No input makes the signature module panic.
     #[test]
     fn arbitrary_bytes_never_panic(
         target in prop::collection::vec(any::<u8>(), 0..40),

@@ -1,4 +1,4 @@
-//! The configuration loaded anew: all of it or nothing, and nothing lost meanwhile.
+//! Reloads of the configuration: complete or without effect, and without a lost request.
 
 use std::{
     fs,
@@ -93,7 +93,7 @@ fn faulty_reload_changes_nothing_logs_the_line_and_is_counted() {
     assert!(!gate.log().contains(TOKEN) && !gate.log().contains(&pair.key[40..80]));
 }
 
-/// What only the faulty configuration names is watched too: when it comes, that is the cure.
+/// Files that only the faulty configuration names are watched too, since they may cure the fault.
 #[test]
 fn missing_secret_file_is_loaded_once_it_appears() {
     let app = Upstream::start();
@@ -138,7 +138,8 @@ fn log_file_beside_the_configuration_does_not_delay_a_reload() {
     assert_eq!(gate.answer(&Message::get("/")).status, 401);
 }
 
-/// `token -> ..data/token`, `..data -> ..1`: a change is another `..data`, in one step.
+/// Kubernetes mounts a secret as `token -> ..data/token`, `..data -> ..1` and replaces `..data`
+/// atomically.
 #[test]
 fn secret_swapped_by_symlink_is_reloaded() {
     let app = Upstream::start();
@@ -175,7 +176,7 @@ fn settings_that_need_a_restart_are_logged() {
     assert_eq!(gate.figure("gatekeeper_last_reload_successful"), Some(1.0));
 }
 
-/// Sends until told to stop: a new connection each time, and two requests over it. Counts both.
+/// Sends two requests over each new connection until `enough` is set; counts the responses.
 fn load(relay: &Relay, enough: &AtomicBool, answered: &AtomicUsize) {
     while !enough.load(Ordering::Relaxed) {
         let mut client = Client::connect(relay.address);
@@ -215,7 +216,7 @@ fn reloads_and_a_new_certificate_lose_no_request() {
     println!("{answered} requests during 20 reloads and a change of certificate");
     assert!(answered > 20, "{answered}");
     assert_eq!(app.requests().len(), answered, "each once");
-    // Whoever trusts the new authority alone is served: 2099-01-01 is in force.
+    // A client that trusts the new authority alone is served: 2099-01-01 is in force.
     let relay = Relay::to_tls(after.client(None, &["http/1.1"]), gate.address());
     let mut client = Client::connect(relay.address);
     client.send(&voice().bytes());

@@ -1,4 +1,4 @@
-//! What is listened on beside an address: sockets in the file system, and those that systemd passes.
+//! Unix socket listeners and sockets passed by systemd.
 
 use std::{
     io::{Read, Write},
@@ -38,7 +38,7 @@ fn activated(folder: Folder, app: &Upstream, tcp: TcpListener, unix: UnixListene
     Gate::launch(command, folder)
 }
 
-/// The status line of the answer.
+/// Sends a request and returns the status line of the response.
 fn answer(path: &Path, message: &Message) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
@@ -65,7 +65,7 @@ fn systemd_sockets_are_served_and_not_unlinked() {
     let mut gate = activated(folder, &app, tcp, unix);
     assert_eq!(gate.address(), address);
     assert_eq!(gate.log_entry("listening", 1)["address"], format!("unix:{}", path.display()));
-    assert_eq!(early.response().status, 200, "who came before the gate is not lost");
+    assert_eq!(early.response().status, 200, "a connection from before the start is served");
     assert_eq!(answer(&path, &proven()), "HTTP/1.1 200 OK");
     assert!(answer(&path, &Message::get("/voice")).starts_with("HTTP/1.1 418 "));
     assert_eq!(app.requests().len(), 2);

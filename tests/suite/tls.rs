@@ -26,7 +26,7 @@ use crate::support::{
 
 const TLS: &str = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
 
-/// A gate that speaks TLS, with more lines at the end.
+/// A gate with a TLS listener and these lines at the end of its configuration.
 fn secured(authority: &Authority, app: &Upstream, more: &str) -> Gate {
     let folder = Folder::new();
     authority.issue(HOST, 2099).write(&folder, "gate");
@@ -78,7 +78,7 @@ fn websocket_over_tls_is_tunnelled() {
     assert_eq!(client.exactly(5).unwrap(), b"hello");
 }
 
-/// What HTTP/2 over this relay answers to a signed and to an unsigned request.
+/// The statuses of a signed and of an unsigned HTTP/2 request over this relay.
 fn http2_statuses(relay: &Relay) -> [StatusCode; 2] {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -158,7 +158,7 @@ fn client_without_certificate_is_refused_when_client_ca_is_set() {
     assert_eq!(app.requests().len(), 1);
 }
 
-/// The answer to a request over an open connection; nothing if it closes without one.
+/// The response to a request over an open connection; `None` if it closes without one.
 fn asked(line: &mut (impl Read + Write)) -> Option<String> {
     line.write_all(&voice().bytes()).ok()?;
     let (mut answer, mut piece) = (String::new(), [0; 4096]);

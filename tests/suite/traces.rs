@@ -1,4 +1,4 @@
-//! The feature `otlp`: what a collector is sent.
+//! Spans sent to a collector (feature `otlp`).
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
-/// Takes what it is sent, as OTLP's empty answer says.
+/// A collector that accepts every export with an empty OTLP response.
 fn collector() -> Upstream {
     Upstream::answering(Answer::raw(
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n",
@@ -27,7 +27,7 @@ fn gate(app: &Upstream, collector: &str) -> Gate {
     Gate::start_in(Folder::new(), &guarded(app, ADMIN), &variables)
 }
 
-/// A text attribute, as protobuf writes it.
+/// A string attribute in protobuf encoding.
 fn text(name: &str, value: &str) -> Vec<u8> {
     let length = u8::try_from(value.len()).unwrap();
     let mut bytes = vec![0x0a, u8::try_from(name.len()).unwrap()];
@@ -37,7 +37,7 @@ fn text(name: &str, value: &str) -> Vec<u8> {
     bytes
 }
 
-/// A text, or the bytes of an id, in field `number` of a message.
+/// A string or the bytes of an id as field `number` of a protobuf message.
 fn member(number: u8, value: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, u8::try_from(value.len()).unwrap()], value].concat()
 }
@@ -145,7 +145,7 @@ fn unreachable_collector_loses_spans_only() {
     }
 }
 
-/// SSL_CERT_FILE names the roots that are this system's.
+/// SSL_CERT_FILE replaces the roots of this system.
 #[test]
 fn untrusted_collector_gets_no_spans() {
     let authority = Authority::new();
@@ -169,7 +169,7 @@ fn untrusted_collector_gets_no_spans() {
     }
 }
 
-/// More than the queue takes, in front of a collector that never answers.
+/// Sends more spans than the queue holds to a collector that never answers.
 #[test]
 fn hanging_collector_delays_no_request() {
     let (app, collector) = (Upstream::start(), Upstream::answering(Answer::nothing()));

@@ -1,8 +1,8 @@
-//! Tunnels and proxies that tell the public URL: believed only where the configuration says so.
+//! `[trust]`: forwarding headers set the origin only if they come from a listed proxy.
 
 use crate::support::{ORIGIN, TOKEN, gate::Gate, message::Message, upstream::Upstream};
 
-/// A gate that believes this proxy; `more` comes before the first table.
+/// A gate that trusts this proxy; `more` is put before the first table.
 fn behind(upstream: &Upstream, proxy: &str, more: &str) -> Gate {
     Gate::start(&format!(
         "upstream = \"{}\"\nauth_tokens = [\"{TOKEN}\"]\n{more}\n[trust]\nproxies = [\"{proxy}\"]\n\
@@ -11,7 +11,7 @@ fn behind(upstream: &Upstream, proxy: &str, more: &str) -> Gate {
     ))
 }
 
-/// A form as a tunnel presents it, signed for this origin.
+/// A form as a tunnel forwards it, signed for this origin.
 fn tunnelled(origin: &str, host: &str, fields: &[(&str, &str)]) -> Message {
     let message = Message::form("/voice?a=1", "From=1").host(host);
     let signature = message.signature_at(TOKEN, origin);
@@ -108,7 +108,7 @@ fn forwarded_headers_from_unlisted_peer_are_ignored() {
     assert_admitted(&gate, &tunnelled(ORIGIN, "hooks.example.com", &NGROK));
 }
 
-/// The app learns of the public name what was judged, not what the gate was connected by.
+/// The forwarded headers carry the judged origin, not the address that the proxy connected to.
 #[test]
 fn app_receives_the_forwarded_headers_that_were_judged() {
     let upstream = Upstream::start();

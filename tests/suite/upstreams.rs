@@ -1,4 +1,4 @@
-//! The ways to an app other than plain TCP: TLS and Unix sockets.
+//! Upstreams other than plain TCP: TLS and Unix sockets.
 
 use crate::support::{
     TOKEN,
@@ -24,7 +24,7 @@ fn assert_answered(response: &Response) {
     assert_eq!((response.status, response.text()), (200, TWIML.to_owned()), "{response:?}");
 }
 
-/// A gate before an app behind TLS: with this certificate, asking for one or not.
+/// A gate before an app behind TLS with this certificate, which may require a client certificate.
 fn before_tls(
     authority: &Authority,
     pair: &Pair,
@@ -52,7 +52,11 @@ fn https_upstream_gets_the_same_bytes_over_a_reused_connection() {
     }
     let arrived = &app.requests()[0];
     assert_eq!(arrived.line(), "POST /voice?a=1 HTTP/1.1");
-    assert_eq!(arrived.values("Host"), ["hooks.example.com"], "the name of the app is not told");
+    assert_eq!(
+        arrived.values("Host"),
+        ["hooks.example.com"],
+        "Host is not rewritten to the name of the app"
+    );
     assert!(arrived.fields().contains(&("X-Spelled".into(), "so".into())));
     assert_eq!(arrived.body, b"To=%2B1&From=%2B2");
     assert!(app.connections() <= 2, "one per worker at most: {}", app.connections());

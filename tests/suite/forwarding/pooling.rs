@@ -21,7 +21,7 @@ fn upstream_connections_are_reused() {
     assert_eq!((upstream.requests().len(), upstream.connections()), (10, 1));
 }
 
-/// The app reads the whole request and closes. It may have acted on it: nobody sends it again.
+/// The app reads the whole request and closes. It may have acted on it, so a retry is not safe.
 #[test]
 fn request_is_not_resent_after_the_app_closes() {
     for first in ["first", "none"] {
@@ -56,7 +56,8 @@ fn get_is_not_resent_after_the_app_closes() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// Requests around the moment at which the app closes what idles; each pause has a gate of its own.
+/// Sends requests around the moment at which the app closes idle connections, each pause in a gate
+/// of its own.
 fn assert_none_is_lost(answer: &Answer, config: &str, pauses: &[u64]) {
     thread::scope(|scope| {
         for &pause in pauses {
@@ -90,7 +91,7 @@ fn app_with_keep_alive_timeout_loses_no_request() {
     assert_none_is_lost(&answer, config, &[0, 400, 499, 501, 600, 900, 995, 1000, 1005, 1100]);
 }
 
-/// Requests with a pause between them arrive by two connections, if the first is past its time.
+/// Sends two requests with a pause and asserts that the second uses a new connection.
 fn assert_not_used_again(field: &str, config: &str, pause: u64) {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{field}\r\nok");
     let upstream = Upstream::answering(Answer::raw(&head));
@@ -109,9 +110,9 @@ fn expired_upstream_connection_is_not_reused() {
     assert_not_used_again("", "", 1010);
     assert_not_used_again("", "[limits]\nupstream_idle_timeout = \"50ms\"", 60);
     assert_not_used_again("", "[limits]\nupstream_idle_timeout = \"0s\"", 0);
-    let patient = "[limits]\nupstream_idle_timeout = \"10s\"";
-    assert_not_used_again("Keep-Alive: timeout=1\r\n", patient, 1000);
-    assert_not_used_again("Connection: close\r\n", patient, 0);
+    let long_idle = "[limits]\nupstream_idle_timeout = \"10s\"";
+    assert_not_used_again("Keep-Alive: timeout=1\r\n", long_idle, 1000);
+    assert_not_used_again("Connection: close\r\n", long_idle, 0);
 }
 
 #[test]
@@ -130,7 +131,10 @@ fn app_restart_loses_no_request() {
     assert_eq!(client.response().status, 200);
     drop(upstream);
     client.send(&Message::form("/voice", "n=2").signed().bytes());
-    assert!(client.stays_silent(Duration::from_millis(200)), "it is not given up at once");
+    assert!(
+        client.stays_silent(Duration::from_millis(200)),
+        "the gate retries instead of failing at once"
+    );
     let upstream = Upstream::start_at(address);
     assert_eq!(client.response().status, 200);
     assert_eq!(latin1(&upstream.only().body), "n=2");

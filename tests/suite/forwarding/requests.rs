@@ -3,7 +3,7 @@
 use super::{named, pass};
 use crate::support::{TOKEN, gate::Gate, latin1, message::Message, upstream::Upstream};
 
-/// Everything that a request line may have in its middle.
+/// Targets with unusual but permitted bytes.
 const TARGETS: [&str; 26] = [
     "/",
     "/?",
@@ -47,8 +47,8 @@ fn targets_are_forwarded_byte_for_byte() {
     assert_eq!(upstream.requests().len(), TARGETS.len());
 }
 
-/// A client that speaks to a proxy names scheme and host in the request line. What was judged and
-/// what the app reads would have to be the same; so either it is turned away or nothing changes.
+/// An absolute target would have to be rewritten for the app, so that the app would receive something
+/// other than what was verified.
 #[test]
 fn target_not_in_origin_form_is_refused() {
     let upstream = Upstream::start();
@@ -229,7 +229,7 @@ fn signed_request_with_expect_gets_100_continue() {
     assert_eq!(client.response().status, 100);
     client.send(b"a=1");
     assert_eq!(client.response().status, 200);
-    assert!(upstream.only().values("Expect").is_empty(), "its answer was ours to give");
+    assert!(upstream.only().values("Expect").is_empty(), "the gate answers Expect itself");
 }
 
 #[test]

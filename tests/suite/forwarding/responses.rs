@@ -98,7 +98,7 @@ fn interim_response_is_not_taken_as_final() {
     assert_eq!((response.status, response.text().as_str()), (200, "sunny"));
 }
 
-/// The app sends a part and then nothing: the part has to be with the sender all the same.
+/// The app sends a part and then nothing; the client must receive that part.
 #[test]
 fn responses_are_streamed() {
     let part = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsunny\r\n";

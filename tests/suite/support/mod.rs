@@ -1,4 +1,4 @@
-//! What every test needs: a signer, an app that records, a gate, a client.
+//! Shared by all tests: the signer, the recording app, the gate and the clients.
 
 mod basics;
 pub(crate) mod client;

@@ -1,5 +1,5 @@
-//! Twilio's scheme once more: written from its documentation, naive, and sharing no code with the
-//! gate. Another HMAC, another decoder, another sort.
+//! An independent, naive implementation of Twilio's scheme, written from its documentation. Shares
+//! no code with the gate: another HMAC, decoder and sort.
 
 use ring::{digest, hmac};
 
@@ -18,7 +18,7 @@ pub(crate) fn sign(mac: Mac, token: &str, url: &[u8], pairs: &[Pair]) -> String 
     sign_text(mac, token, &signed_text(url, pairs))
 }
 
-/// The same for a text that is already put together.
+/// The same for a given text.
 pub(crate) fn sign_text(mac: Mac, token: &str, text: &[u8]) -> String {
     let algorithm = match mac {
         Mac::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
