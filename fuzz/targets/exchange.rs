@@ -1,4 +1,4 @@
-//! Whatever comes over a connection, the app is told only what is public or was signed.
+//! Any bytes over a connection: the app receives only public or signed requests.
 #![no_main]
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -14,21 +14,21 @@ use tokio::{
 #[path = "../../tests/suite/hostile/oracle.rs"]
 mod oracle;
 
-#[allow(dead_code, reason = "the tests' support serves all tests")]
+#[allow(dead_code, reason = "not all of the shared test support is used here")]
 mod support;
 
-/// A gate without listeners, and its app.
-struct House {
+/// A gate without listeners and its app.
+struct Fixture {
     runtime: Runtime,
     worker: Arc<Worker>,
     app: support::upstream::Upstream,
 }
 
 thread_local! {
-    static HOUSE: House = House::build();
+    static FIXTURE: Fixture = Fixture::build();
 }
 
-impl House {
+impl Fixture {
     fn build() -> Self {
         let app = support::upstream::Upstream::start();
         let routes = format!(
@@ -39,7 +39,7 @@ impl House {
             app.url(),
             support::TOKEN
         );
-        let config = config::parse(&routes, "house", Path::new(".")).expect("it is correct");
+        let config = config::parse(&routes, "fuzz", Path::new(".")).expect("it is correct");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let worker = {
             let _within = runtime.enter();
@@ -48,31 +48,31 @@ impl House {
         Self { runtime, worker, app }
     }
 
-    /// Sends these bytes, half-closes, and hears the gate out.
-    fn hear(&self, sent: &[u8]) -> Vec<u8> {
+    /// Sends these bytes, half-closes, and reads until the gate closes.
+    fn exchange(&self, sent: &[u8]) -> Vec<u8> {
         let (ours, theirs) = duplex(64 * 1024);
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         self.runtime.block_on(async {
             let (mut reader, mut writer) = split(ours);
             let speak = async {
                 let _closed = writer.write_all(sent).await;
                 let _closed = writer.shutdown().await;
             };
-            let listen = reader.read_to_end(&mut heard);
+            let listen = reader.read_to_end(&mut received);
             let all = async { tokio::join!(self.worker.serve(theirs, None), speak, listen) };
             timeout(Duration::from_secs(8), all).await.expect("the connection ends");
         });
-        heard
+        received
     }
 }
 
 fuzz_target!(|sent: &[u8]| {
-    HOUSE.with(|house| {
-        let heard = house.hear(sent);
-        assert!(heard.is_empty() || heard.starts_with(b"HTTP/1.") || sent.starts_with(b"PRI "));
-        for request in house.app.taken() {
+    FIXTURE.with(|fixture| {
+        let received = fixture.exchange(sent);
+        assert!(received.is_empty() || received.starts_with(b"HTTP/1.") || sent.starts_with(b"PRI "));
+        for request in fixture.app.taken() {
             if let Some(what) = oracle::objection(&request) {
-                panic!("the app was told {what}");
+                panic!("the app received {what}");
             }
         }
     });

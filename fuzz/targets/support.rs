@@ -11,4 +11,4 @@ pub(crate) mod signer;
 #[path = "../../tests/suite/support/upstream.rs"]
 pub(crate) mod upstream;
 
-pub(crate) use basics::{HOST, ORIGIN, PATIENCE, TOKEN, fields_of, find, latin1, values};
+pub(crate) use basics::{HOST, ORIGIN, TEST_TIMEOUT, TOKEN, fields_of, find, latin1, values};

@@ -15,7 +15,7 @@ def weather_api():
 
 
 class Flask(Process):
-    """The article's application under gunicorn, which writes a line for each request."""
+    """The article's application under gunicorn, which logs a line for each request."""
 
     def __init__(self, weather_api):
         self.port = free_port()
@@ -29,7 +29,7 @@ class Flask(Process):
 
 
 class Express(Process):
-    """The Express application, which says what it has seen."""
+    """The Express application, which reports the requests that it received."""
 
     def __init__(self):
         variables = {"TWILIO_AUTH_TOKEN": TOKEN, "PUBLIC_HOST": HOST, "NODE_PATH": str(CACHE / "node_modules")}

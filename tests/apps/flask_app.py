@@ -74,7 +74,7 @@ def decorator_test():
     return Response(str(answer), mimetype="application/xml")
 
 
-# Nothing is checked here: whoever asks spends two calls to the weather API.
+# Without a check: each request costs two calls to the weather API.
 @app.route("/weather", methods=["POST"])
 def weather():
     try:

@@ -1,8 +1,8 @@
-//! Real apps, proxies and simulators around the real gate. What they are told and asked is written
-//! in Python, because most of them are; these tests run it and show what it says.
+//! Real apps, proxies and simulators around the real gate. The tests are written in Python, as most
+//! of the apps are; each test here runs one Python file and prints its output.
 //!
-//! `tests/apps/install.sh` gets the packages. Where they are not, the tests say so and pass, except
-//! under `CI=true`.
+//! `tests/apps/install.sh` installs the packages. Without them the tests print `SKIPPED` and pass,
+//! except with `CI=true`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, and says so")]
 
 use std::{
@@ -13,32 +13,32 @@ use std::{
 };
 
 #[test]
-fn apps_answer_and_agree() {
+fn apps_accept_what_the_gate_forwards() {
     pytest("test_apps.py");
 }
 
 #[test]
-fn the_articles_attack_comes_to_nothing() {
+fn article_attack_is_blocked() {
     pytest("test_attack.py");
 }
 
 #[test]
-fn websockets_pass() {
+fn websockets_are_tunnelled() {
     pytest("test_websockets.py");
 }
 
 #[test]
-fn proxies_in_front_change_nothing() {
+fn requests_through_proxies_are_verified() {
     pytest("test_proxies.py");
 }
 
 #[test]
-fn many_streams_lose_no_frame() {
+fn concurrent_streams_lose_no_frame() {
     pytest("test_streams.py");
 }
 
 #[test]
-fn send_speaks_as_twilio_does() {
+fn send_is_accepted_by_gate_and_apps() {
     pytest("test_send.py");
 }
 
@@ -56,7 +56,7 @@ fn pytest(file: &str) {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The harness hides what a passing test prints; this is to be seen.
+/// Writes to the terminal directly, since libtest captures the output of a passing test.
 fn skip(file: &str) {
     let what = format!("SKIPPED tests/apps/{file}: run tests/apps/install.sh first");
     assert!(env::var("CI").as_deref() != Ok("true"), "{what}");

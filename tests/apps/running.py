@@ -1,4 +1,4 @@
-"""Processes that tests start and end, and requests over connections of their own."""
+"""Processes that tests start and stop, and requests over connections of their own."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 
 
 def free_port():
-    """Below the ports that the kernel hands out, so that no connection takes it in between."""
+    """A port below the ephemeral range, so that no connection takes it in the meantime."""
     for port in random.sample(range(15000, 30000), 100):
         with socket.socket() as probe:
             try:
@@ -47,7 +47,7 @@ def accepts(port):
 
 
 class Process:
-    """A program whose lines are kept; it is ended by its own id."""
+    """A program whose output is kept; it is stopped by its process id."""
 
     def __init__(self, *command, **variables):
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
@@ -97,7 +97,7 @@ class Process:
 
 
 class Gate(Process):
-    """The gatekeeper itself, with `config` after its `listen`."""
+    """The gate, with `config` after its `listen`."""
 
     def __init__(self, folder, config):
         file = folder / f"gatekeeper-{random.getrandbits(32):08x}.toml"
@@ -121,7 +121,7 @@ def guarded(port, more="", public_url=f"https://{HOST}"):
 
 
 def tunnelled(port):
-    """No public_url: a proxy on this machine tells it, for these names."""
+    """No public_url: a trusted proxy on this machine sets it, for these hosts."""
     trust = f'[trust]\nproxies = ["127.0.0.1/32"]\nhosts = ["{EVERY_HOST}"]\n'
     return f'upstream = "http://127.0.0.1:{port}"\nauth_tokens = ["{TOKEN}"]\n{trust}'
 
@@ -137,7 +137,7 @@ class Answer:
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection to a port of this machine; what is asked for is another host's."""
+    """A connection to a port of this machine for requests to another host name."""
 
     def __init__(self, port, authority=None, source=None):
         super().__init__(HOST, port, timeout=PATIENCE)

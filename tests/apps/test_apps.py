@@ -16,7 +16,7 @@ TRICKY = "/voice?a=1&b=%27x'+y%20z&c=(1)*~&@=:&plus=%2B"
 
 @SIGNERS
 @pytest.mark.parametrize("path", FLASK)
-def test_the_articles_routes_answer_twiml(before_flask, sign, path):
+def test_signed_request_gets_twiml_from_flask(before_flask, sign, path):
     answer = form(path).to(Connection(before_flask.port), sign)
     assert answer.status == 200, answer
     assert answer.headers["Content-Type"].startswith("application/xml")
@@ -24,7 +24,7 @@ def test_the_articles_routes_answer_twiml(before_flask, sign, path):
 
 
 @SIGNERS
-def test_a_get_and_a_query_pass(before_flask, sign):
+def test_signed_get_and_query_are_forwarded(before_flask, sign):
     connection = Connection(before_flask.port)
     assert get("/").to(connection, sign).text == "Ahoy, World!"
     assert get("/?CallSid=CA1&From=%2B1415").to(connection, sign).status == 200
@@ -32,8 +32,8 @@ def test_a_get_and_a_query_pass(before_flask, sign):
     assert form("/twiml?a=b&c=d").to(connection, sign).status == 200
 
 
-def test_the_flask_app_would_refuse_by_itself(flask):
-    """So that its answers behind the gate say something."""
+def test_flask_refuses_unsigned_requests_without_the_gate(flask):
+    """Control: the responses behind the gate depend on the signature."""
     forged = form("/twiml").headers(token=OTHER_TOKEN)
     body = form("/twiml").body
     assert ask(flask.port, "POST", "/twiml", body, forged).status == 403
@@ -43,7 +43,7 @@ def test_the_flask_app_would_refuse_by_itself(flask):
 
 
 @pytest.mark.parametrize("path", ["/", *FLASK])
-def test_flask_hears_nothing_of_the_unproven(before_flask, flask, path):
+def test_unproven_requests_never_reach_flask(before_flask, flask, path):
     before = flask.requests()
     assert form(path).to(Connection(before_flask.port), None).status == 418
     connection = Connection(before_flask.port)
@@ -58,7 +58,7 @@ def test_flask_hears_nothing_of_the_unproven(before_flask, flask, path):
 
 
 @SIGNERS
-def test_express_answers_twiml_and_its_middleware_agrees(before_express, sign):
+def test_signed_request_passes_the_express_middleware(before_express, sign):
     connection = Connection(before_express.port)
     repeated = {**CALL, "MediaUrl": ["b", "a", "a"], "10": "ten", "9": "nine"}
     for webhook in (form("/voice"), form("/voice?a=b", repeated), get("/voice?CallSid=CA1"), get("/voice")):
@@ -70,7 +70,7 @@ def test_express_answers_twiml_and_its_middleware_agrees(before_express, sign):
     assert (answer.status, answer.text) == (200, '{"events":2}')
 
 
-def test_express_would_refuse_by_itself(express):
+def test_express_refuses_unsigned_requests_without_the_gate(express):
     body, forged = form("/voice").body, form("/voice").headers(token=OTHER_TOKEN)
     assert ask(express.port, "POST", "/voice", body, forged).status == 403
     assert ask(express.port, "POST", "/voice", body, form("/voice").headers(None)).status == 400
@@ -78,7 +78,7 @@ def test_express_would_refuse_by_itself(express):
     assert ask(express.port, "POST", "/voice", body, elsewhere).status == 403
 
 
-def test_express_hears_nothing_of_the_unproven(before_express, express):
+def test_unproven_requests_never_reach_express(before_express, express):
     before = express.seen()
     assert form("/voice").to(Connection(before_express.port), None).status == 418
     connection = Connection(before_express.port)
@@ -93,16 +93,16 @@ def test_express_hears_nothing_of_the_unproven(before_express, express):
     assert before_express.reasons(4) == ["missing_signature"] + ["signature_mismatch"] * 2 + ["body_not_covered"]
 
 
-def test_a_public_route_needs_no_signature(before_express):
+def test_public_route_needs_no_signature(before_express):
     assert ask(before_express.port, "GET", "/health").text == '{"well":true}'
 
 
-def test_an_odd_query_is_as_good_for_express(before_express):
+def test_unusual_query_passes_the_express_middleware(before_express):
     answer = get(TRICKY).to(Connection(before_express.port))
     assert answer.status == 200, answer
 
 
-def test_the_token_is_not_logged(before_flask):
+def test_token_is_not_logged(before_flask):
     form("/twiml").to(Connection(before_flask.port))
     before_flask.reasons(1)
     assert TOKEN not in before_flask.said()

@@ -23,7 +23,7 @@ def loop(gate, _):
     return seen
 
 
-def test_the_weather_api_is_not_called_for_an_attacker(before_flask, flask, weather_api):
+def test_attack_behind_the_gate_makes_no_weather_api_call(before_flask, flask, weather_api):
     calls, requests = weather_api.calls, flask.requests()
     with ThreadPoolExecutor(LOOPS) as pool:
         attack = pool.map(lambda number: loop(before_flask, number), range(LOOPS))
@@ -39,8 +39,8 @@ def test_the_weather_api_is_not_called_for_an_attacker(before_flask, flask, weat
     assert flask.requests() == requests + 1
 
 
-def test_without_the_gate_the_attack_works(flask, weather_api):
-    """So that the zero above says something."""
+def test_attack_without_the_gate_reaches_the_weather_api(flask, weather_api):
+    """Control: the attack has an effect without the gate."""
     calls = weather_api.calls
     assert ask(flask.port, "POST", "/weather", form("/weather").body, form("/weather").headers(None)).status == 200
     assert weather_api.calls == calls + 2

@@ -1,4 +1,4 @@
-"""Behind proxies that end TLS: Caddy, nginx and HAProxy, in the manners of ngrok, an ALB, cloudflared."""
+"""Behind proxies that end TLS: Caddy, nginx and HAProxy, configured like ngrok, an ALB and cloudflared."""
 
 import asyncio
 
@@ -10,13 +10,13 @@ from signing import by_node, by_python, form, get, handshake, hashed
 
 OTHER_TOKEN = "00000000000000000000000000000000"
 PROXIES = pytest.mark.parametrize("kind", [Caddy, Nginx, Haproxy])
-# Every one of these bytes is signed, and every proxy has its own idea of a tidy URL.
+# Every byte of this target is signed, and proxies normalise URLs in different ways.
 QUERY = "?a=1&b=%27x'+y%20z&c=(1)*~&@=:&plus=%2B&empty=&SpeechResult=%c3%BC"
 
 
 @pytest.fixture
 def chain(express, tmp_path):
-    """Starts a gate before Express and a proxy before the gate; gives connections to the proxy."""
+    """Starts a gate before Express and a proxy before the gate; yields connections to the proxy."""
     started = []
 
     def start(kind, manner, more="", public_url=f"https://{HOST}", **how):
@@ -35,7 +35,7 @@ def chain(express, tmp_path):
 
 
 def judge(gate, proxy, express, path, origin=f"https://{HOST}"):
-    """What is proven is answered by the app, whose own check passes; the rest ends at the gate."""
+    """Signed requests pass the check of the app; all others are refused by the gate."""
     connection = Connection(proxy.port, proxy.authority)
     proven = [form(path, origin=origin), form(path + QUERY, origin=origin), get(path + QUERY, origin=origin)]
     for webhook in proven:
@@ -54,7 +54,7 @@ def judge(gate, proxy, express, path, origin=f"https://{HOST}"):
 
 
 def echo(proxy, path, headers):
-    """A WebSocket through everything; gives what came back."""
+    """Opens a WebSocket through proxy and gate; returns the echoed messages."""
 
     async def stream():
         address = {"host": "127.0.0.1", "port": proxy.port, "ssl": trusting(proxy.authority), "proxy": None}
@@ -76,7 +76,7 @@ def judge_handshakes(proxy, path="/echo"):
 
 @PROXIES
 @pytest.mark.parametrize("manner", FORWARDED)
-def test_host_is_kept(chain, express, kind, manner):
+def test_request_is_admitted_when_the_proxy_keeps_host(chain, express, kind, manner):
     gate, proxy = chain(kind, manner)
     judge(gate, proxy, express, "/trusting")
     judge_handshakes(proxy)
@@ -85,14 +85,14 @@ def test_host_is_kept(chain, express, kind, manner):
 
 
 @PROXIES
-def test_host_is_rewritten(chain, express, kind):
+def test_request_is_admitted_when_the_proxy_rewrites_host_to_a_listed_name(chain, express, kind):
     gate, proxy = chain(kind, "cloudflared", 'allowed_hosts = ["localhost:8080"]', host="localhost:8080")
     judge(gate, proxy, express, "/named")
     judge_handshakes(proxy)
 
 
 @PROXIES
-def test_a_host_that_is_rewritten_to_a_name_not_listed_is_refused(chain, express, kind):
+def test_request_is_refused_when_the_proxy_rewrites_host_to_an_unlisted_name(chain, express, kind):
     gate, proxy = chain(kind, "cloudflared", host="localhost:8080")
     before = express.seen()
     assert form("/named").to(Connection(proxy.port, proxy.authority)).status == 403
@@ -105,7 +105,7 @@ def named(day):
 
 
 class Tunnelled(Connection):
-    """Asks by another name than HOST."""
+    """Sends a request with a host name other than HOST."""
 
     def __init__(self, name, *more, **how):
         super().__init__(*more, **how)
@@ -117,7 +117,7 @@ class Tunnelled(Connection):
 
 @PROXIES
 @pytest.mark.parametrize("host", [None, "localhost:8080"])
-def test_a_tunnel_tells_the_name_of_the_day(chain, express, kind, host):
+def test_trusted_tunnel_sets_the_public_host(chain, express, kind, host):
     gate, proxy = chain(kind, TUNNEL, host=host)
     monday, tuesday = (Tunnelled(named(day), proxy.port, proxy.authority) for day in ("monday", "tuesday"))
     for connection in (monday, tuesday):
@@ -130,11 +130,11 @@ def test_a_tunnel_tells_the_name_of_the_day(chain, express, kind, host):
     assert of_monday.to(tuesday).status == 403, "another day's"
     assert get("/told", origin=f"http://{monday.name}").to(monday).status == 403, "http is not what was told"
     assert of_monday.to(monday, None).status == 418
-    # A name that is not listed, however good the signature.
+    # An unlisted name is refused in spite of a valid signature.
     for name in ("evil.example", "ngrok.app", "monday.ngrok.app.evil.example"):
         stranger = Tunnelled(name, proxy.port, proxy.authority)
         assert get("/told", origin=f"https://{name}").to(stranger).status == 403, name
-    # What the sender says itself is replaced by what the proxy says.
+    # The proxy replaces the headers of the client.
     told = {"X-Forwarded-Host": monday.name, "X-Forwarded-Proto": "https", **of_monday.headers()}
     stranger = Tunnelled("evil.example", proxy.port, proxy.authority)
     assert stranger.ask("GET", "/told", None, told).status == 403
@@ -144,7 +144,7 @@ def test_a_tunnel_tells_the_name_of_the_day(chain, express, kind, host):
     judge_handshakes(proxy)
 
 
-def test_who_is_no_listed_proxy_is_not_believed(express, tmp_path):
+def test_forwarded_headers_from_an_unlisted_proxy_are_ignored(express, tmp_path):
     webhook = get("/told", origin=f"https://{HOST}")
     told = {"X-Forwarded-Host": HOST, "X-Forwarded-Proto": "https", **webhook.headers()}
     with Gate(tmp_path, tunnelled(express.port)) as gate:
@@ -162,7 +162,7 @@ class Prefixed(Connection):
 
 
 @PROXIES
-def test_a_prefix_is_stripped(chain, express, kind):
+def test_request_is_admitted_when_the_proxy_strips_a_prefix(chain, express, kind):
     origin = f"https://{HOST}/prefix"
     gate, proxy = chain(kind, "alb", public_url=origin, strip=True)
     connection = Prefixed(proxy.port, proxy.authority)
@@ -178,8 +178,8 @@ def test_a_prefix_is_stripped(chain, express, kind):
 
 
 @PROXIES
-def test_a_refused_post_does_not_spoil_the_next_request(chain, kind):
-    """A proxy sends many people's requests over one connection to the gate."""
+def test_next_request_after_a_refused_post_is_answered(chain, kind):
+    """A proxy sends the requests of many clients over one connection to the gate."""
     gate, proxy = chain(kind, "ngrok")
     connection = Connection(proxy.port, proxy.authority)
     statuses = []

@@ -17,25 +17,25 @@ def send(gate, path, *options, token=TOKEN, scheme="http"):
 
 
 @pytest.mark.parametrize("preset", ["voice", "sms", "status"])
-def test_forms(before_express, before_flask, preset):
+def test_form_preset_is_accepted(before_express, before_flask, preset):
     said = send(before_express, "/voice?a=b", "--preset", preset)
     assert said.stdout.startswith("HTTP/1.1 200 OK") and ANSWER in said.stdout, said
     said = send(before_flask, "/decorator_test", "--preset", preset, "-d", "From=+1 & 2", "-d", "New=ü")
     assert "Signature is validated!" in said.stdout, said
 
 
-def test_events(before_express):
+def test_event_preset_is_accepted(before_express):
     said = send(before_express, "/events", "--preset", "events")
     assert said.stdout.startswith("HTTP/1.1 200 OK") and '{"events":1}' in said.stdout, said
     assert send(before_express, "/events", "--preset", "events", "-d", "a=b").returncode == 64
 
 
-def test_the_weather_for_a_caller(before_flask, flask):
+def test_voice_preset_gets_the_weather(before_flask, flask):
     said = send(before_flask, "/weather", "--preset", "voice")
     assert "in SAN FRANCISCO is 61.3 degrees" in said.stdout, flask.said()
 
 
-def test_a_media_stream(before_express, express):
+def test_media_stream_preset_is_accepted(before_express, express):
     before = express.seen()["frames"]
     said = send(before_express, "/media-stream", "--preset", "media-stream", "-d", "agent=hotline")
     assert said.stdout.startswith("HTTP/1.1 101 Switching Protocols"), said
@@ -44,19 +44,19 @@ def test_a_media_stream(before_express, express):
     assert express.seen()["frames"] == before + 50
 
 
-def test_a_media_stream_that_is_refused(before_express, express):
+def test_forged_media_stream_is_refused(before_express, express):
     before = express.seen()
     said = send(before_express, "/media-stream", "--preset", "media-stream", token="0" * 32)
     assert said.stdout.startswith("HTTP/1.1 403 Forbidden") and "Signature does not match" in said.stdout, said
     assert express.seen() == before
 
 
-def test_a_media_stream_that_the_app_declines(before_express):
+def test_media_stream_declined_by_the_app_fails(before_express):
     said = send(before_express, "/ws/busy", "--preset", "media-stream")
     assert said.stdout.startswith("HTTP/1.1 409 Conflict") and "no line is free" in said.stdout, said
 
 
-def test_over_tls(before_express, tmp_path):
+def test_send_over_tls_is_accepted(before_express, tmp_path):
     roots = tmp_path / "roots.pem"
     with Caddy(tmp_path, before_express.port, "ngrok") as proxy:
         proxy.authority.cert_pem.write_to_path(roots)

@@ -11,7 +11,7 @@ STREAMS = 200
 SECONDS = 20 if os.environ.get("CI") == "true" else 2
 
 
-def test_no_frame_is_lost(before_express, express):
+def test_concurrent_streams_lose_no_frame(before_express, express):
     path, frames = "/media-stream", SECONDS * 50
     task = {
         "port": before_express.port,

@@ -31,7 +31,7 @@ def connect(gate, path, headers):
 
 
 def ws(gate, *calls):
-    """What came of these calls by the ws client."""
+    """The results of these calls by the ws client."""
     task = json.dumps({"port": gate.port, "host": HOST, "calls": calls})
     environment = {"PATH": os.environ["PATH"], "NODE_PATH": str(CACHE / "node_modules")}
     done = subprocess.run(
@@ -69,7 +69,7 @@ def test_streamdouble_completes_a_bidirectional_stream(before_express, express, 
         ({"x-twilio-signature": "nonsense"}, 403, "malformed_signature"),
     ],
 )
-def test_the_app_never_sees_an_unproven_handshake(before_express, express, headers, status, reason):
+def test_unproven_handshake_never_reaches_the_app(before_express, express, headers, status, reason):
     before = express.seen()
 
     async def stream():
@@ -83,7 +83,7 @@ def test_the_app_never_sees_an_unproven_handshake(before_express, express, heade
     assert express.seen() == before
 
 
-def test_a_query_that_the_signature_does_not_cover_is_refused(before_express, express):
+def test_handshake_with_an_unsigned_query_is_refused(before_express, express):
     before = express.seen()
     uncovered = a_call("/echo?token=mine", signed("/echo"))
     covered = a_call("/echo?token=mine", send=[["text", "hi"]])
@@ -93,7 +93,7 @@ def test_a_query_that_the_signature_does_not_cover_is_refused(before_express, ex
     assert express.seen()["handshakes"] == before["handshakes"] + 1
 
 
-def test_frames_pass_as_they_are(before_express):
+def test_frames_are_forwarded_unchanged(before_express):
     send = [["text", "ünïcode"], ["binary", 0], ["binary", 160], ["ping", "still there?"], ["binary", 1 << 20], ["text", ""]]
     (answer,) = ws(before_express, a_call("/echo", send=send))
     # A pong may overtake what the app echoes.
@@ -102,7 +102,7 @@ def test_frames_pass_as_they_are(before_express):
     assert (answer["code"], answer["reason"]) == (1000, "done")
 
 
-def test_close_codes_pass(before_express):
+def test_close_codes_are_forwarded(before_express):
     calls = [a_call("/echo", send=[["close", f"{code} {reason}"]]) for code, reason in CLOSES]
     answers = ws(before_express, *calls)
     assert [(answer["code"], answer["reason"]) for answer in answers] == CLOSES
@@ -111,26 +111,26 @@ def test_close_codes_pass(before_express):
 CLOSES = [(1000, "good night"), (1008, "policy"), (1011, "a fault"), (4001, "your own"), (1000, "")]
 
 
-def test_a_subprotocol_passes(before_express):
+def test_subprotocol_is_forwarded(before_express):
     (answer,) = ws(before_express, a_call("/echo", send=[["text", "a"]], protocols=["audio.twilio.com", "other"]))
     assert answer["protocol"] == "audio.twilio.com"
 
 
-def test_an_answer_other_than_101_passes(before_express):
+def test_response_other_than_101_is_returned(before_express):
     (answer,) = ws(before_express, a_call("/ws/busy"))
     assert (answer["status"], answer["body"]) == (409, "no line is free")
     assert answer["headers"]["x-reason"] == "busy"
     assert before_express.reasons(1) == [None]
 
 
-def test_a_public_route_takes_a_websocket(before_express):
+def test_public_route_accepts_a_websocket(before_express):
     unsigned = a_call("/open/echo", {}, [["text", "hi"], ["binary", 7]])
     (answer,) = ws(before_express, unsigned)
     assert answer["messages"] == [["text", "hi"], ["binary", 7]]
 
 
-def test_the_app_may_be_the_one_who_begins_and_ends(before_express):
-    """Both ends at once, many times: nothing that was sent before the close is lost."""
+def test_app_may_send_first_and_close_first(before_express):
+    """Both ends close at once, many times: nothing sent before the close is lost."""
 
     async def stream(number):
         async with connect(before_express, "/echo", signed("/echo")) as peer:
@@ -166,7 +166,7 @@ HANDSHAKE = {
         ({"Sec-WebSocket-Version": None}, 400),
     ],
 )
-def test_what_the_app_says_of_a_malformed_handshake_passes(before_express, express, change, status):
+def test_app_response_to_a_malformed_handshake_is_returned(before_express, express, change, status):
     before = express.seen()["handshakes"]
     headers = {**HANDSHAKE, **signed("/echo"), **change}
     connection = Connection(before_express.port)
@@ -193,8 +193,8 @@ def connection_answer(connection, headers):
         ("GET /echo HTTP/1.0", {}),
     ],
 )
-def test_what_is_no_handshake_is_judged_as_a_plain_request(before_express, express, line, change):
-    """So a signature over wss is none for it, and no tunnel is opened."""
+def test_request_that_is_no_handshake_is_judged_as_plain_http(before_express, express, line, change):
+    """A signature over a wss URL is not valid for it, and no tunnel is opened."""
     before = express.seen()
     headers = {"Host": HOST, **HANDSHAKE, **signed("/echo"), **change}
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value is not None)

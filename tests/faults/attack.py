@@ -1,4 +1,4 @@
-"""Attacks that the ready-made tools do not know. One per process: attack.py KIND HOST PORT COUNT SECONDS."""
+"""Attacks that the standard tools do not provide. One per process: attack.py KIND HOST PORT COUNT SECONDS."""
 
 import asyncio
 import resource
@@ -20,7 +20,7 @@ async def connect(host: str, port: int, number: int):
 
 
 async def idle(host, port, number, until):
-    """Connects and says nothing."""
+    """Connects and sends nothing."""
     reader, writer = await connect(host, port, number)
     await asyncio.wait_for(reader.read(), until - time.monotonic())
     writer.close()
@@ -48,7 +48,7 @@ async def big_body(host, port, number, until, size=262_144):
 
 
 async def too_big(host, port, number, until):
-    """The same with a byte more."""
+    """The same with one more byte."""
     await big_body(host, port, number, until, 262_145)
 
 
@@ -62,7 +62,7 @@ async def held_body(host, port, number, until):
 
 
 async def slow_read(host, port, number, until):
-    """Asks again and again and never reads an answer."""
+    """Sends requests continuously and never reads a response."""
     address = (host, port)
     with socket.socket() as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
@@ -75,7 +75,7 @@ async def slow_read(host, port, number, until):
 
 
 async def again(attack, host, port, number, until):
-    """Whoever is thrown out comes back."""
+    """Reconnects after each disconnect."""
     await asyncio.sleep(number % 100 / 200)
     while time.monotonic() < until:
         try:

@@ -6,7 +6,7 @@
 Each scenario starts a gate before an app that checks every signature itself. It prints how many
 signed requests were sent, answered and lost, their latency, and the gate's largest memory. The
 exit code is 0 when nothing unsigned reached the app, nothing signed was lost, nothing reached the
-app twice, and memory stayed within its bound. Latency is told, not judged: machines differ.
+app twice, and memory stayed within its bound. Latency is printed, not checked, since machines differ.
 
 Needs slowhttptest, wrk and h2load (Debian: slowhttptest, wrk, nghttp2-client).
 """
@@ -51,7 +51,7 @@ def signature(target: str, body: bytes) -> str:
 
 
 class App:
-    """Answers as its mode says, and writes down what should never have come."""
+    """Answers as its mode says, and records requests that it should not have received."""
 
     ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 11\r\n\r\n<Response/>"
 
@@ -65,7 +65,7 @@ class App:
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """As a process that is killed: the listener and every connection."""
+        """Closes the listener and every connection, like a killed process."""
         self.server.close()
         for task in list(self.tasks):
             task.cancel()
@@ -141,7 +141,7 @@ class Gate:
         for line in self.process.stderr:
             self.log.write(line)
             if found := re.search(rb"127\.0\.0\.1:(\d+)", line):
-                # The pipe is emptied by a process, so that reading it costs this one nothing.
+                # A separate process drains the pipe, so that reading it does not slow this one down.
                 self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=self.log)
                 return int(found[1])
         raise SystemExit("the gate did not start")
@@ -251,7 +251,7 @@ class Stage:
         return f"http://127.0.0.1:{self.gate.port}/voice"
 
     async def under(self, *command: str) -> str:
-        """Calls go on while the attack runs, and a little longer."""
+        """Signed requests continue during the attack and a little longer."""
         attack = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
@@ -385,7 +385,7 @@ def app_that(mode: str) -> Callable[[Stage], Awaitable[None]]:
 
 
 async def recovers(stage: Stage) -> None:
-    """Afterwards all is as before."""
+    """Checks that the gate is back to its initial state."""
     before = stage.caller.statuses.get("200", 0)
     await asyncio.sleep(0.5)
     await stage.caller.call(1)
@@ -394,7 +394,7 @@ async def recovers(stage: Stage) -> None:
 
 
 async def app_restarts(stage: Stage) -> None:
-    """Gone for less than `connect_retry`. Who is on the way when it dies may get a 502."""
+    """Gone for less than `connect_retry`. Requests in flight when it dies may get a 502."""
 
     async def restart() -> None:
         for _ in range(3):
@@ -420,7 +420,7 @@ async def hangup(stage: Stage) -> str | None:
 
 
 async def terminate(stage: Stage) -> str:
-    """SIGTERM in the middle. Who was heard is answered; the gate ends by itself, and well."""
+    """SIGTERM in the middle. Received requests are answered, and the gate exits with 0."""
     await stage.caller.call(stage.seconds / 2)
     calls = asyncio.create_task(stage.caller.call(0.5))
     await asyncio.sleep(0.52)
@@ -434,7 +434,7 @@ async def terminate(stage: Stage) -> str:
 
 
 async def no_descriptors(stage: Stage) -> str:
-    """Nothing can be accepted for a while: calls wait, none is lost."""
+    """No connection can be accepted for a while: requests wait, none is lost."""
     await stage.attack("idle", 300)
     alive = stage.gate.is_alive()
     return "alive" if alive else "dead"
@@ -514,7 +514,7 @@ def judged(scenario: Scenario, app: App, caller: Caller, memory: float, note: st
 
 
 def reloads(options: argparse.Namespace) -> bool:
-    """Whether this gate knows SIGHUP; one that does not would end."""
+    """Whether this gate handles SIGHUP; one that does not would exit."""
     folder = tempfile.TemporaryDirectory(prefix="gatekeeper-faults-")
     app = App()
     app.port = 9

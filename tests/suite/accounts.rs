@@ -1,4 +1,4 @@
-//! Subaccounts with tokens of their own, many of them, from one file.
+//! Many subaccounts with tokens of their own, loaded from one file.
 
 use std::{fmt::Write, time::Instant};
 
@@ -34,7 +34,7 @@ fn accounts() -> String {
     text
 }
 
-/// A gate with all accounts and, if asked for, a token of the main account.
+/// A gate with all accounts and optionally a token of the main account.
 fn gate(folder: &Folder, upstream: &Upstream, main: Option<&str>) -> Gate {
     let file = folder.write("accounts.toml", &accounts());
     let main = main.map(|token| format!("auth_tokens = [\"{token}\"]\n")).unwrap_or_default();
@@ -53,7 +53,7 @@ fn call(number: usize) -> Message {
 }
 
 #[test]
-fn each_of_10000_accounts_speaks_for_itself_and_for_no_other() {
+fn each_of_10000_accounts_verifies_its_own_requests_only() {
     let (folder, upstream) = (Folder::new(), Upstream::start());
     let gate = gate(&folder, &upstream, None);
     for (number, signer, key) in [
@@ -62,13 +62,14 @@ fn each_of_10000_accounts_speaks_for_itself_and_for_no_other() {
         (100, 100, format!("accounts:{}[0]", sid(100))),
         (100, 100 + COUNT, format!("accounts:{}[1]", sid(100))),
     ] {
-        let response = gate.answer(&call(number).signed_by(&token(signer)));
-        let outcome = gate.outcome();
+        let message = call(number).signed_by(&token(signer));
+        let response = gate.answer(&message);
+        let outcome = gate.outcome_of(&message);
         assert_eq!((response.status, outcome.text("key")), (200, key.as_str()), "{outcome:?}");
     }
     let refused = |message: &Message, reason: &str| {
         assert_eq!(gate.answer(message).status, 403, "{message:?}");
-        assert_eq!(gate.outcome().reason(), reason, "{message:?}");
+        assert_eq!(gate.outcome_of(message).reason(), reason, "{message:?}");
     };
     refused(&call(7).signed_by(&token(8)), "signature_mismatch");
     refused(&call(COUNT + 1).signed_by(&token(7)), "unknown_key");
@@ -82,7 +83,7 @@ fn each_of_10000_accounts_speaks_for_itself_and_for_no_other() {
 }
 
 #[test]
-fn the_main_accounts_token_stands_beside_those_of_subaccounts() {
+fn main_account_token_verifies_beside_subaccount_tokens() {
     let (folder, upstream) = (Folder::new(), Upstream::start());
     let main = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
     let gate = gate(&folder, &upstream, Some(main));
@@ -92,8 +93,9 @@ fn the_main_accounts_token_stands_beside_those_of_subaccounts() {
         call(7).signed_by(&token(7)),
     ] {
         assert_eq!(gate.answer(&message).status, 200, "{message:?}");
-        assert_eq!(gate.outcome().verdict(), "admitted");
+        assert_eq!(gate.outcome_of(&message).verdict(), "admitted");
     }
-    assert_eq!(gate.answer(&call(COUNT + 1).signed_by(&token(7))).status, 403);
-    assert_eq!(gate.outcome().reason(), "signature_mismatch");
+    let message = call(COUNT + 1).signed_by(&token(7));
+    assert_eq!(gate.answer(&message).status, 403);
+    assert_eq!(gate.outcome_of(&message).reason(), "signature_mismatch");
 }

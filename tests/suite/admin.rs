@@ -1,9 +1,9 @@
-//! What operators and service managers are told.
+//! The admin listener and the notifications to systemd.
 
 use std::{os::unix::net::UnixDatagram, time::Duration};
 
 use crate::support::{
-    PATIENCE,
+    TEST_TIMEOUT,
     client::Response,
     gate::{Folder, Gate, guarded, run},
     message::Message,
@@ -19,7 +19,7 @@ fn ask(gate: &Gate, method: &str, target: &str) -> Response {
 }
 
 #[test]
-fn the_admin_listener_answers_three_paths_and_no_other() {
+fn admin_listener_serves_three_paths_only() {
     let app = Upstream::start();
     let gate = Gate::with(&app, ADMIN);
     for (target, status) in [
@@ -42,30 +42,32 @@ fn the_admin_listener_answers_three_paths_and_no_other() {
 }
 
 #[test]
-fn metrics_count_what_was_answered() {
+fn metrics_count_each_outcome() {
     let app = Upstream::start();
     let gate = Gate::with(&app, ADMIN);
     let admitted = "gatekeeper_requests_total{reason=\"\",route=\"/*\",verdict=\"admitted\"}";
     assert_eq!(gate.figure(admitted), Some(0.0));
-    assert_eq!(gate.answer(&Message::form("/a", "b=c").signed()).status, 200);
-    gate.outcome();
+    let signed = Message::form("/a", "b=c").signed();
+    assert_eq!(gate.answer(&signed).status, 200);
+    gate.outcome_of(&signed);
     assert_eq!(gate.figure(admitted), Some(1.0));
     let refused =
         "gatekeeper_requests_total{reason=\"missing_signature\",route=\"/*\",verdict=\"refused\"}";
-    assert_eq!(gate.answer(&Message::get("/")).status, 418);
-    gate.outcome();
+    let unsigned = Message::get("/");
+    assert_eq!(gate.answer(&unsigned).status, 418);
+    gate.outcome_of(&unsigned);
     assert_eq!(gate.figure(refused), Some(1.0));
 }
 
 #[test]
-fn health_asks_the_gate_itself_and_draining_is_not_ready() {
+fn readiness_fails_while_draining() {
     let app = Upstream::start();
     let gate = Gate::with(&app, &format!("{ADMIN}[limits]\ndrain_delay = \"1500ms\"\n"));
-    let line = gate.said("admin listening", 0);
+    let line = gate.log_entry("admin listening", 0);
     let url = format!("http://{}", line["address"].as_str().unwrap());
     assert_eq!(run(&["health", "--url", &url]).code, Some(0));
     gate.terminate();
-    gate.said("stopping", 0);
+    gate.log_entry("stopping", 0);
     let said = run(&["health", "--url", &url]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(1), "not ready\n"));
     assert_eq!(ask(&gate, "GET", "/healthz").status, 200, "alive all the same");
@@ -81,12 +83,12 @@ fn next(socket: &UnixDatagram) -> String {
 }
 
 #[test]
-fn systemd_is_told_of_start_reload_and_stop() {
+fn systemd_is_notified_of_start_reload_and_stop() {
     let app = Upstream::start();
     let folder = Folder::new();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     let variable = [("NOTIFY_SOCKET", path.to_str().unwrap())];
     let gate = Gate::start_in(folder, &guarded(&app, ""), &variable);
     assert!(next(&socket).starts_with("READY=1"));

@@ -1,4 +1,4 @@
-//! The commands that connect to a server: `send` and `health`.
+//! The commands that open connections: `send` and `health`.
 
 use crate::support::{
     HOST, ORIGIN,
@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[test]
-fn send_accepts_a_certificate_for_the_urls_host_only() {
+fn send_verifies_the_server_certificate_against_the_url_host() {
     let app = Upstream::start();
     let gate = Gate::before(&app);
     let (authority, stranger) = (Authority::new(), Authority::new());
@@ -20,24 +20,27 @@ fn send_accepts_a_certificate_for_the_urls_host_only() {
         let ca = authority.ca().display().to_string();
         run(&["send", &url, "--preset", "voice", "--to", &to, "--cacert", &ca])
     };
-    let said = send(HOST, &authority);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stdout.starts_with("HTTP/1.1 200 OK") && said.stdout.contains(TWIML), "{said:?}");
-    for said in [send("other.example.com", &authority), send(HOST, &stranger)] {
-        assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.stderr.contains("certificate"), "{said:?}");
+    let output = send(HOST, &authority);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(
+        output.stdout.starts_with("HTTP/1.1 200 OK") && output.stdout.contains(TWIML),
+        "{output:?}"
+    );
+    for output in [send("other.example.com", &authority), send(HOST, &stranger)] {
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stderr.contains("certificate"), "{output:?}");
     }
     assert_eq!(app.requests().len(), 1);
 }
 
-/// Starts an admin listener that responds with this status.
+/// An admin listener that answers with this status.
 fn saying(status: &str) -> Upstream {
     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
     Upstream::answering(Answer::raw(&answer).then(Then::Close))
 }
 
 #[test]
-fn health_exits_with_0_or_1_and_prints_one_line() {
+fn health_exits_with_zero_or_one_and_prints_one_line() {
     for (status, code, line) in [
         ("200 OK", 0, "ready\n"),
         ("503 Service Unavailable", 1, "not ready\n"),
@@ -45,20 +48,20 @@ fn health_exits_with_0_or_1_and_prints_one_line() {
         ("who?", 1, "no HTTP answer\n"),
     ] {
         let admin = saying(status);
-        let said = run(&["health", "--url", &admin.url()]);
-        assert_eq!(said.code, Some(code), "{said:?}");
-        let all = said.stdout + &said.stderr;
+        let output = run(&["health", "--url", &admin.url()]);
+        assert_eq!(output.code, Some(code), "{output:?}");
+        let all = output.stdout + &output.stderr;
         assert!(all.ends_with(line) && all.lines().count() == 1, "{all}");
         assert_eq!(admin.only().line(), "GET /readyz HTTP/1.1");
     }
     let gone = saying("200 OK").url();
-    let said = run(&["health", "--url", &gone]);
-    assert_eq!((said.code, said.stderr.lines().count()), (Some(1), 1), "{said:?}");
+    let output = run(&["health", "--url", &gone]);
+    assert_eq!((output.code, output.stderr.lines().count()), (Some(1), 1), "{output:?}");
 }
 
-/// A health check has no access to tokens, so it reads this key only.
+/// A health check has no tokens and reads one key of the configuration only.
 #[test]
-fn health_reads_admin_listen_from_an_otherwise_faulty_file() {
+fn health_ignores_faults_outside_the_admin_section() {
     let folder = Folder::new();
     let admin = saying("200 OK");
     let config = format!(
@@ -67,10 +70,10 @@ fn health_reads_admin_listen_from_an_otherwise_faulty_file() {
         admin.address()
     );
     let file = folder.write("gatekeeper.toml", &config).display().to_string();
-    let said = run(&["health", "-c", &file]);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "ready\n"), "{said:?}");
+    let output = run(&["health", "-c", &file]);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), "ready\n"), "{output:?}");
     let file = folder.write("gatekeeper.toml", "listen = \"127.0.0.1:1\"\n").display().to_string();
-    let said = run(&["health", "-c", &file]);
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("[admin] listen"), "{said:?}");
+    let output = run(&["health", "-c", &file]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("[admin] listen"), "{output:?}");
 }

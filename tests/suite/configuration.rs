@@ -1,4 +1,4 @@
-//! Configurations that ship with the tests, read by the binary itself.
+//! The configurations in `tests/config`, read by the real binary.
 
 use std::{
     fs,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    gate::{Folder, Said, check, run},
+    gate::{CommandOutput, Folder, check, run},
     tls::{Authority, Pair},
 };
 
@@ -20,34 +20,34 @@ fn files(kind: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the secrets of a file: a comment `# secret: …` names each token in it.
+/// The secrets in a file, which a comment `# secret: …` names.
 fn secrets(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim().strip_prefix("# secret: ")).collect()
 }
 
-/// Returns deviations from the expected exit code, and secrets shown.
-fn wrong(file: &Path, code: i32, said: &Said) -> Vec<String> {
+/// What is wrong with what was output of a file.
+fn wrong(file: &Path, code: i32, output: &CommandOutput) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let mut wrong = Vec::new();
-    if said.code != Some(code) {
-        wrong.push(format!("ended with {:?}", said.code));
+    if output.code != Some(code) {
+        wrong.push(format!("ended with {:?}", output.code));
     }
     for secret in secrets(&text) {
         assert!(text.matches(secret).count() > 1, "{}: unused secret", file.display());
-        if said.all().contains(secret) {
+        if output.all().contains(secret) {
             wrong.push(format!("shows the secret {secret}"));
         }
     }
     wrong
 }
 
-/// Returns the expected faults that are not reported, and a count that differs.
-fn missed(file: &Path, said: &Said) -> Vec<String> {
+/// The faults expected of a file that are not told, and whether more are told than expected.
+fn missed(file: &Path, output: &CommandOutput) -> Vec<String> {
     let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
     assert!(!expected.trim().is_empty(), "{} expects nothing", file.display());
-    let untold = expected.lines().filter(|line| !said.all().contains(line));
+    let untold = expected.lines().filter(|line| !output.all().contains(line));
     let mut missed: Vec<_> = untold.map(|line| format!("does not say {line:?}")).collect();
-    let told = said.all().lines().filter(|line| line.starts_with("    = ")).count();
+    let told = output.all().lines().filter(|line| line.starts_with("    = ")).count();
     let wanted = expected.lines().count();
     if told != wanted {
         missed.push(format!("tells {told} faults, not {wanted}"));
@@ -55,72 +55,72 @@ fn missed(file: &Path, said: &Said) -> Vec<String> {
     missed
 }
 
-/// Runs a check on each file and fails with all deviations.
-fn assert_right(files: &[PathBuf], ask: impl Fn(&Path) -> (Said, Vec<String>)) {
+/// Runs a check of each file and fails with all deviations.
+fn assert_right(files: &[PathBuf], ask: impl Fn(&Path) -> (CommandOutput, Vec<String>)) {
     let mut failures = Vec::new();
     for file in files {
-        let (said, wrong) = ask(file);
+        let (output, wrong) = ask(file);
         if !wrong.is_empty() {
             let name = file.file_name().unwrap().display();
-            failures.push(format!("{name}: {}\n{}", wrong.join("; "), said.all()));
+            failures.push(format!("{name}: {}\n{}", wrong.join("; "), output.all()));
         }
     }
     assert!(failures.is_empty(), "{} files:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]
-fn valid_configurations_pass() {
+fn valid_configurations_are_accepted() {
     let files = files("valid");
     assert!(files.len() >= 8, "{files:?}");
     assert_right(&files, |file| {
-        let said = check(file);
-        let wrong = wrong(file, 0, &said);
-        (said, wrong)
+        let output = check(file);
+        let wrong = wrong(file, 0, &output);
+        (output, wrong)
     });
 }
 
 #[test]
-fn every_fault_of_an_invalid_configuration_is_reported_with_its_line() {
+fn invalid_configurations_report_every_fault_with_its_line() {
     let files = files("invalid");
     assert!(files.len() >= 20, "{files:?}");
     assert_right(&files, |file| {
-        let said = check(file);
-        let wrong = [wrong(file, 78, &said), missed(file, &said)].concat();
-        (said, wrong)
+        let output = check(file);
+        let wrong = [wrong(file, 78, &output), missed(file, &output)].concat();
+        (output, wrong)
     });
 }
 
 #[test]
-fn run_refuses_what_check_refuses() {
+fn run_refuses_every_configuration_that_check_refuses() {
     assert_right(&files("invalid"), |file| {
-        let said = run(&["run", "-c", &file.display().to_string()]);
-        let wrong = wrong(file, 78, &said);
-        (said, wrong)
+        let output = run(&["run", "-c", &file.display().to_string()]);
+        let wrong = wrong(file, 78, &output);
+        (output, wrong)
     });
 }
 
 #[test]
 fn missing_configuration_file_is_a_fault() {
-    let said = check(Path::new("/nonexistent/gatekeeper.toml"));
-    assert_eq!(said.code, Some(78), "{said:?}");
-    assert!(said.all().contains("cannot read it"), "{said:?}");
+    let output = check(Path::new("/nonexistent/gatekeeper.toml"));
+    assert_eq!(output.code, Some(78), "{output:?}");
+    assert!(output.all().contains("cannot read it"), "{output:?}");
 }
 
 #[test]
-fn tokens_are_read_from_files_and_variables() {
+fn tokens_are_read_from_files_and_environment_variables() {
     let folder = Folder::new();
     folder.write("token", "7d3c9f1e5a2b48060c1d9e8f7a6b5c40\r\n");
     let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
         auth_tokens = [{ file = \"token\" }, { env = \"TWILIO_AUTH_TOKEN\" }]\n";
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(!said.all().contains("7d3c9f1e5a2b"), "{said:?}");
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.all().contains("7d3c9f1e5a2b"), "{output:?}");
     folder.write("token", "\n");
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(78), "{said:?}");
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(78), "{output:?}");
     assert!(
-        said.all().contains("gatekeeper.toml:3:16: auth_tokens: the token is empty"),
-        "{said:?}"
+        output.all().contains("gatekeeper.toml:3:16: auth_tokens: the token is empty"),
+        "{output:?}"
     );
 }
 
@@ -139,8 +139,8 @@ fn risky_settings_are_warned_about() {
         [limits]\nresponse_timeout = \"16s\"\n";
     let file = folder.write("gatekeeper.toml", config);
     std::process::Command::new("chmod").arg("640").arg(&file).status().unwrap();
-    let said = check(&file);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = check(&file);
+    assert_eq!(output.code, Some(0), "{output:?}");
     let expected = [
         "gatekeeper.toml:1:14: it begins with http://",
         "gatekeeper.toml:3:47: this file contains a token",
@@ -154,14 +154,17 @@ fn risky_settings_are_warned_about() {
         "gatekeeper.toml:19:20: Twilio times out after 15 s",
     ];
     for warning in expected {
-        assert!(said.all().contains(warning), "{warning}: {said:?}");
+        assert!(output.all().contains(warning), "{warning}: {output:?}");
     }
-    assert_eq!(said.all().matches("warning: ").count(), expected.len(), "{said:?}");
-    assert!(!said.all().contains("correct-horse") && !said.all().contains("battery"), "{said:?}");
+    assert_eq!(output.all().matches("warning: ").count(), expected.len(), "{output:?}");
+    assert!(
+        !output.all().contains("correct-horse") && !output.all().contains("battery"),
+        "{output:?}"
+    );
 }
 
 #[test]
-fn safe_settings_have_no_warnings() {
+fn safe_settings_are_not_warned_about() {
     let folder = Folder::new();
     let config = "public_url = \"http://localhost:8080\"\nupstream = \"unix:/run/app\"\n\
         listen = [\"127.0.0.1:8080\", \"unix:/run/gate\"]\n\
@@ -169,34 +172,34 @@ fn safe_settings_have_no_warnings() {
         [admin]\nlisten = \"127.0.0.1:9090\"\n\
         [trust]\nproxies = [\"127.0.0.1\", \"unix\"]\nhosts = [\"*.ngrok.app\", \"h.example\"]\n\
         [limits]\nresponse_timeout = \"15s\"\n";
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(!said.all().contains("warning"), "{said:?}");
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.all().contains("warning"), "{output:?}");
     for line in [
         "listening on 127.0.0.1:8080, unix:/run/gate",
         "admin on 127.0.0.1:9090",
         "trusting 127.0.0.1/32, unix about *.ngrok.app, h.example",
         "unix:/run/app",
     ] {
-        assert!(said.all().contains(line), "{line}: {said:?}");
+        assert!(output.all().contains(line), "{line}: {output:?}");
     }
 }
 
 #[test]
-fn check_marks_public_routes() {
+fn public_routes_are_listed() {
     let folder = Folder::new();
     let config = "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\n\
         auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }]\n[[route]]\npath = \"/voice\"\n\
         [[route]]\npath = \"/open/*\"\naccess = \"public\"\n";
-    let said = check(&folder.write("gatekeeper.toml", config));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let table = said.all();
+    let output = check(&folder.write("gatekeeper.toml", config));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let table = output.all();
     assert!(table.contains("/voice") && table.contains("/open/*"), "{table}");
     assert!(table.to_lowercase().contains("public"), "{table}");
 }
 
 #[test]
-fn wrong_usage_exits_with_64() {
+fn usage_errors_and_configuration_errors_have_different_exit_codes() {
     assert_eq!(run(&["run", "--no-such-flag"]).code, Some(64));
     assert_eq!(run(&["no-such-command"]).code, Some(64));
     assert_eq!(run(&["explain"]).code, Some(64), "the name is reserved");
@@ -205,15 +208,15 @@ fn wrong_usage_exits_with_64() {
     assert!(help.stdout.contains("check"), "{help:?}");
 }
 
-/// Tokens would show in the process list.
+/// Other users can read the arguments of a process.
 #[test]
-fn no_flag_takes_a_token() {
+fn no_flag_accepts_a_token() {
     let help = run(&["run", "--help"]).all();
     assert!(!help.contains("--auth-token") && !help.contains("--token"), "{help}");
 }
 
 #[test]
-fn schema_has_every_key_of_the_valid_files() {
+fn schema_covers_every_key_of_the_valid_files() {
     let schema: serde_json::Value = serde_json::from_str(&run(&["schema"]).stdout).unwrap();
     for file in files("valid") {
         let text = fs::read_to_string(&file).unwrap();
@@ -224,8 +227,9 @@ fn schema_has_every_key_of_the_valid_files() {
     }
 }
 
-/// Runs `check` on a file that ends with these lines, with `gate.pem` and `gate.key` beside it.
-fn check_tls(pair: &Pair, lines: &str) -> Said {
+/// What `check` says of a file with these lines at its end, the pair `gate.pem` and `gate.key` beside
+/// it.
+fn check_tls(pair: &Pair, lines: &str) -> CommandOutput {
     let folder = Folder::new();
     pair.write(&folder, "gate");
     folder.write("empty.pem", "");
@@ -235,15 +239,15 @@ fn check_tls(pair: &Pair, lines: &str) -> Said {
 }
 
 #[test]
-fn unusable_certificates_and_keys_are_faults() {
+fn unusable_certificate_or_key_is_a_fault() {
     let authority = Authority::new();
     let pair = authority.issue("h.example", 2099);
     let mut mixed = authority.issue("h.example", 2099);
     mixed.key = authority.issue("h.example", 2099).key;
     let right = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
-    let said = check_tls(&pair, &format!("{right}client_ca = \"gate.pem\"\n"));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(!said.all().contains("the certificate expire"), "{said:?}");
+    let output = check_tls(&pair, &format!("{right}client_ca = \"gate.pem\"\n"));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(!output.all().contains("the certificate expire"), "{output:?}");
     for (pair, lines, fault) in [
         (&mixed, right, ":6:7: tls.key: the private key in "),
         (
@@ -268,19 +272,19 @@ fn unusable_certificates_and_keys_are_faults() {
             ":6:7: upstream_tls.key: the private key in ",
         ),
     ] {
-        let said = check_tls(pair, lines);
-        assert_eq!(said.code, Some(78), "{lines} {said:?}");
-        assert!(said.all().contains(fault), "{fault} {said:?}");
-        assert!(!said.all().contains(&pair.key[40..80]), "the key is shown: {said:?}");
+        let output = check_tls(pair, lines);
+        assert_eq!(output.code, Some(78), "{lines} {output:?}");
+        assert!(output.all().contains(fault), "{fault} {output:?}");
+        assert!(!output.all().contains(&pair.key[40..80]), "the key is shown: {output:?}");
     }
 }
 
 #[test]
-fn expired_certificate_is_warned_about() {
+fn expiring_certificate_is_warned_about() {
     let authority = Authority::new();
     let lines = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
-    let said = check_tls(&authority.issue("h.example", 2020), lines);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = check_tls(&authority.issue("h.example", 2020), lines);
+    assert_eq!(output.code, Some(0), "{output:?}");
     let warning = ":5:8: the certificate expired on 2020-01-01T00:00:00Z";
-    assert!(said.all().contains(warning), "{said:?}");
+    assert!(output.all().contains(warning), "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! The gate as it is seen from outside: the real binary, real sockets, an independent signer.
+//! Tests of the gate from outside: the real binary, real sockets, an independent signer.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,24 +6,25 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::print_stdout,
-    reason = "a test that cannot go on has failed, and says so"
+    reason = "a test that cannot continue has failed and panics"
 )]
 
 mod accounts;
 mod admin;
-mod answers;
 mod commands;
 mod configuration;
 mod forwarding;
 mod hostile;
 mod layers;
 mod properties;
+mod refusals;
 mod reload;
 mod sockets;
-#[cfg(feature = "otlp")]
-mod spans;
 mod support;
 mod tls;
+#[cfg(feature = "otlp")]
+mod traces;
 mod trust;
+mod upstream_failures;
 mod upstreams;
 mod vectors;

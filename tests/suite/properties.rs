@@ -1,5 +1,5 @@
-//! What is signed is accepted; what is not, is not. The signature room called directly, with the
-//! independent signer and an independent list of what may have been signed.
+//! Properties of the signature module: signed requests are accepted and all others refused, compared
+//! with an independent signer and an independent list of candidates.
 
 use gatekeeper::signature::{
     Algorithm, BodyKind, Key, Keyring, Message, Order, Origin, Parameters, Selector, Signature,
@@ -12,7 +12,7 @@ use crate::support::{
     signer::{self, Mac, Pair, pairs_of, sha256_hex, sign_text, signed_text},
 };
 
-/// A form POST: what is judged.
+/// A generated form POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Post {
     origin: String,
@@ -21,7 +21,7 @@ struct Post {
 }
 
 impl Post {
-    /// What Twilio signs, plainly.
+    /// The text that Twilio signs.
     fn text(&self) -> Vec<u8> {
         signed_text(format!("{}{}", self.origin, self.target).as_bytes(), &pairs_of(&self.body))
     }
@@ -34,7 +34,7 @@ impl Post {
         is_accepted(BodyKind::Form, &self.origin, &self.target, &self.body, signature)
     }
 
-    /// Every text that may have been signed for it, by the documented list.
+    /// Every documented candidate for the signed text.
     fn candidates(&self) -> Vec<Vec<u8>> {
         let pairs = pairs_of(&self.body);
         let hash = format!("bodySHA256={}", sha256_hex(&self.body));
@@ -62,7 +62,7 @@ fn is_accepted(shape: BodyKind, origin: &str, target: &str, body: &[u8], signatu
     verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
 }
 
-/// The origin as it is, and with its port toggled.
+/// The origin with and without its port.
 fn origins(origin: &str) -> [String; 2] {
     let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
     let other = match authority.rsplit_once(':') {
@@ -73,7 +73,7 @@ fn origins(origin: &str) -> [String; 2] {
     [origin.to_owned(), other]
 }
 
-/// The target as it is and its documented respellings, those with another meaning left out.
+/// The target and its documented spellings, without those that decode differently.
 fn targets(target: &str) -> Vec<String> {
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
     let mut all = vec![target.to_owned()];
@@ -130,7 +130,7 @@ fn in_utf16_order(url: &[u8], pairs: &[Pair]) -> Vec<u8> {
     [url].into_iter().chain(sorted).collect::<Vec<_>>().concat()
 }
 
-/// Characters and escapes that have ever made trouble.
+/// Characters and escapes that decoders have handled differently.
 fn piece() -> impl Strategy<Value = String> {
     const ODD: &[&str] = &[
         "%27",
@@ -176,7 +176,7 @@ fn encoded_pairs() -> impl Strategy<Value = String> {
     prop::collection::vec(pair, 0..5).prop_map(|pairs| pairs.join("&"))
 }
 
-/// Up to some hundred parameters, whose names begin alike for 0, 8, 16 or more bytes.
+/// Up to some hundred parameters whose names share a prefix of 0, 8, 16 or more bytes.
 fn large_form() -> impl Strategy<Value = Vec<u8>> {
     const BEGINNINGS: &[&str] = &[
         "",
@@ -222,7 +222,7 @@ fn post() -> impl Strategy<Value = Post> {
     })
 }
 
-/// A change that a sender could make to a request whose signature he has seen.
+/// A change to a captured request.
 #[derive(Clone, Debug)]
 enum Change {
     Body(prop::sample::Index, u8),
@@ -305,21 +305,21 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn what_is_signed_is_accepted(post in post()) {
+    fn signed_requests_are_accepted(post in post()) {
         prop_assert!(post.is_accepted(&post.signature()));
     }
 
-    /// Both ways at once: accepted exactly if what was signed is one of the documented texts.
+    /// Accepted if and only if the signed text is one of the documented candidates.
     #[test]
-    fn what_is_changed_is_accepted_only_where_the_list_says_so(post in post(), change in change()) {
+    fn changed_requests_are_accepted_only_if_the_signed_text_is_a_documented_candidate(post in post(), change in change()) {
         let changed = change.apply(&post);
         let listed = changed.candidates().contains(&post.text());
         prop_assert_eq!(changed.is_accepted(&post.signature()), listed, "{:?}", changed);
     }
 
-    /// Whatever spelling was signed, what the app reads has the same names and values.
+    /// Every accepted spelling decodes to the same names and values.
     #[test]
-    fn every_documented_spelling_is_accepted_and_means_the_same(
+    fn documented_spellings_are_accepted_and_decode_alike(
         post in post(), which in any::<prop::sample::Index>(),
     ) {
         let candidates = post.candidates();
@@ -328,7 +328,7 @@ proptest! {
     }
 
     #[test]
-    fn two_bodies_are_judged_alike_if_they_decode_alike(
+    fn bodies_that_decode_alike_are_judged_alike(
         post in post(), escaped in prop::collection::vec(any::<bool>(), 1..20),
     ) {
         let other = Post { body: spelled_otherwise(&post.body, &escaped), ..post.clone() };
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn two_bodies_are_judged_alike_only_if_they_decode_alike(
+    fn bodies_judged_alike_decode_alike(
         post in post(), other in encoded_pairs(),
     ) {
         let other = Post { body: other.into_bytes(), ..post.clone() };
@@ -346,7 +346,7 @@ proptest! {
     }
 
     #[test]
-    fn any_other_signature_is_refused(post in post(), at in 0_usize..28, byte in b'+'..=b'z') {
+    fn altered_signature_is_refused(post in post(), at in 0_usize..28, byte in b'+'..=b'z') {
         let mut other = post.signature().into_bytes();
         other[at] = byte;
         let other = String::from_utf8(other).unwrap();
@@ -354,13 +354,13 @@ proptest! {
     }
 
     #[test]
-    fn any_other_token_is_refused(post in post(), token in "[0-9a-f]{31,33}") {
+    fn signature_by_another_token_is_refused(post in post(), token in "[0-9a-f]{31,33}") {
         let signature = sign_text(Mac::Sha1, &token, &post.text());
         prop_assert_eq!(post.is_accepted(&signature), token == TOKEN);
     }
 
     #[test]
-    fn a_hash_binds_its_body_and_no_other(
+    fn body_hash_covers_only_its_own_body(
         body in prop::collection::vec(any::<u8>(), 0..20), other in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let target = format!("/events?a=1&bodySHA256={}", sha256_hex(&body));
@@ -371,7 +371,7 @@ proptest! {
     }
 
     #[test]
-    fn a_body_that_is_no_form_never_passes_on_the_url_alone(
+    fn body_other_than_a_form_is_refused_when_only_the_url_is_signed(
         target in target(), body in prop::collection::vec(any::<u8>(), 1..20),
     ) {
         let url = format!("{ORIGIN}{target}");
@@ -386,7 +386,7 @@ proptest! {
     }
 
     #[test]
-    fn a_query_is_never_left_out_of_a_handshake(target in target(), other in target()) {
+    fn handshake_signature_always_covers_the_query(target in target(), other in target()) {
         let url = format!("wss://hooks.example.com{target}");
         let signature = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), &[]);
         prop_assert!(is_accepted(BodyKind::Handshake, ORIGIN, &target, b"", &signature));
@@ -404,9 +404,9 @@ proptest! {
         prop_assert_eq!(accepted, listed);
     }
 
-    /// Decoding and sorting against the plainest way to write them, on forms of every size.
+    /// Compares decoding and sorting with a naive implementation on forms of every size.
     #[test]
-    fn a_sorted_form_is_what_the_plainest_code_makes_of_it(form in large_form()) {
+    fn sorted_form_equals_the_reference_implementation(form in large_form()) {
         let parameters = Parameters::parse(&form);
         let pairs = pairs_of(&form);
         prop_assert_eq!(parameters.is_empty(), pairs.is_empty());
@@ -416,9 +416,9 @@ proptest! {
         }
     }
 
-    /// Nothing that arrives can make the signature room panic.
+    /// No input makes the signature module panic.
     #[test]
-    fn any_bytes_are_judged(
+    fn arbitrary_bytes_never_panic(
         target in prop::collection::vec(any::<u8>(), 0..40),
         body in prop::collection::vec(any::<u8>(), 0..40),
         header in prop::collection::vec(any::<u8>(), 0..50),

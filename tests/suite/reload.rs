@@ -1,4 +1,4 @@
-//! The configuration loaded anew: all of it or nothing, and nothing lost meanwhile.
+//! Reloads of the configuration: complete or without effect, and without a lost request.
 
 use std::{
     fs,
@@ -28,14 +28,14 @@ fn voice() -> Message {
 }
 
 #[test]
-fn a_changed_file_is_in_force_at_once_on_old_connections_too() {
+fn changed_file_applies_at_once_to_open_connections() {
     let app = Upstream::start();
     let gate = Gate::with(&app, ADMIN);
     let mut client = gate.connect();
     client.send(&Message::get("/").bytes());
     assert_eq!(client.response().status, 418);
     gate.rewrite(&guarded(&app, &format!("missing_status = 401\n{ADMIN}")));
-    gate.said("reloaded", 0);
+    gate.log_entry("reloaded", 0);
     client.send(&Message::get("/").bytes());
     assert_eq!(client.response().status, 401);
     assert_eq!(gate.figure(SUCCESS), Some(1.0));
@@ -43,18 +43,18 @@ fn a_changed_file_is_in_force_at_once_on_old_connections_too() {
 }
 
 #[test]
-fn sighup_loads_anew_what_nobody_has_touched() {
+fn sighup_reloads_unchanged_files() {
     let app = Upstream::start();
     let gate = Gate::with(&app, ADMIN);
     assert_eq!(gate.figure(SUCCESS), Some(0.0));
     gate.hang_up();
-    gate.said("reloaded", 0);
+    gate.log_entry("reloaded", 0);
     assert_eq!(gate.figure(SUCCESS), Some(1.0));
     assert_eq!(gate.answer(&voice()).status, 200);
 }
 
 #[test]
-fn a_wrong_configuration_changes_nothing_says_the_line_and_counts() {
+fn faulty_reload_changes_nothing_logs_the_line_and_is_counted() {
     let (authority, app) = (Authority::new(), Upstream::start());
     let folder = Folder::new();
     let pair = authority.issue(HOST, 2099);
@@ -68,10 +68,10 @@ fn a_wrong_configuration_changes_nothing_says_the_line_and_counts() {
     let gate = Gate::start_in(folder, &right, &[]);
     let relay = Relay::to_tls(authority.client(None, &["http/1.1"]), gate.address());
     let fault = |number: usize, expected: &str| {
-        let said = gate.said("the configuration is faulty", number);
+        let said = gate.log_entry("the configuration is faulty", number);
         let fault = said["fault"].as_str().unwrap();
         assert!(fault.contains(expected), "{fault}");
-        gate.said("not reloaded: the configuration before is still in force", number);
+        gate.log_entry("not reloaded: the configuration before is still in force", number);
         let mut client = Client::connect(relay.address);
         client.send(&voice().bytes());
         assert_eq!(client.response().status, 200);
@@ -83,19 +83,19 @@ fn a_wrong_configuration_changes_nothing_says_the_line_and_counts() {
     gate.rewrite(&right.replace("\"token\"", "\"no-such-token\""));
     fault(1, "gatekeeper.toml:4:16: auth_tokens: the file ");
     gate.rewrite(&right);
-    gate.said("reloaded", 0);
+    gate.log_entry("reloaded", 0);
     assert_eq!(gate.figure("gatekeeper_last_reload_successful"), Some(1.0));
     gate.folder().write("gate.key", &authority.issue(HOST, 2099).key);
     fault(2, "gatekeeper.toml:9:7: tls.key: the private key in ");
     fs::remove_file(gate.folder().path().join("token")).unwrap();
-    let said = gate.said("the configuration is faulty", 3);
+    let said = gate.log_entry("the configuration is faulty", 3);
     assert!(said["fault"].as_str().unwrap().contains("gatekeeper.toml:4:16"), "{said}");
     assert!(!gate.log().contains(TOKEN) && !gate.log().contains(&pair.key[40..80]));
 }
 
-/// What only the faulty configuration names is watched too: when it comes, that is the cure.
+/// Files that only the faulty configuration names are watched too, since they may cure the fault.
 #[test]
-fn a_secret_that_comes_later_is_taken_up_when_it_comes() {
+fn missing_secret_file_is_loaded_once_it_appears() {
     let app = Upstream::start();
     let gate = Gate::with(&app, ADMIN);
     let named = |file: &str| {
@@ -103,22 +103,22 @@ fn a_secret_that_comes_later_is_taken_up_when_it_comes() {
         gate.rewrite(&guarded(&app, ADMIN).replace(&format!("[\"{TOKEN}\"]"), &token));
     };
     named("later");
-    gate.said("not reloaded: the configuration before is still in force", 0);
+    gate.log_entry("not reloaded: the configuration before is still in force", 0);
     gate.folder().write("later", OTHER_TOKEN);
-    gate.said("reloaded", 0);
+    gate.log_entry("reloaded", 0);
     let other = Message::form("/voice", "To=%2B1").signed_by(OTHER_TOKEN);
     assert_eq!((gate.answer(&voice()).status, gate.answer(&other).status), (403, 200));
     named("not/yet/here");
-    gate.said("not reloaded: the configuration before is still in force", 1);
+    gate.log_entry("not reloaded: the configuration before is still in force", 1);
     fs::create_dir_all(gate.folder().path().join("not/yet")).unwrap();
     gate.folder().write("not/yet/here", TOKEN);
-    gate.said("reloaded", 1);
+    gate.log_entry("reloaded", 1);
     assert_eq!((gate.answer(&voice()).status, gate.answer(&other).status), (200, 403));
     assert_eq!(gate.figure("gatekeeper_last_reload_successful"), Some(1.0));
 }
 
 #[test]
-fn a_log_beside_the_configuration_holds_no_reload_up() {
+fn log_file_beside_the_configuration_does_not_delay_a_reload() {
     let app = Upstream::start();
     let gate = Gate::with(&app, ADMIN);
     let enough = AtomicBool::new(false);
@@ -132,15 +132,16 @@ fn a_log_beside_the_configuration_holds_no_reload_up() {
         });
         thread::sleep(Duration::from_millis(200));
         gate.rewrite(&guarded(&app, &format!("missing_status = 401\n{ADMIN}")));
-        gate.said("reloaded", 0);
+        gate.log_entry("reloaded", 0);
         enough.store(true, Ordering::Relaxed);
     });
     assert_eq!(gate.answer(&Message::get("/")).status, 401);
 }
 
-/// `token -> ..data/token`, `..data -> ..1`: a change is another `..data`, in one step.
+/// Kubernetes mounts a secret as `token -> ..data/token`, `..data -> ..1` and replaces `..data`
+/// atomically.
 #[test]
-fn a_secret_that_kubernetes_swaps_is_taken_up() {
+fn secret_swapped_by_symlink_is_reloaded() {
     let app = Upstream::start();
     let folder = Folder::new();
     let at = |name: &str| folder.path().join("secret").join(name);
@@ -161,21 +162,21 @@ fn a_secret_that_kubernetes_swaps_is_taken_up() {
     assert_eq!((gate.answer(&voice()).status, gate.answer(&other).status), (200, 403));
     symlink("..2", &next).unwrap();
     fs::rename(&next, &data).unwrap();
-    gate.said("reloaded", 0);
+    gate.log_entry("reloaded", 0);
     assert_eq!((gate.answer(&voice()).status, gate.answer(&other).status), (403, 200));
 }
 
 #[test]
-fn what_needs_a_restart_is_said() {
+fn settings_that_need_a_restart_are_logged() {
     let app = Upstream::start();
     let gate = Gate::with(&app, ADMIN);
     gate.rewrite(&guarded(&app, "[admin]\nlisten = \"127.0.0.1:1\"\n"));
-    let said = gate.said("this key has changed, which needs a restart", 0);
+    let said = gate.log_entry("this key has changed, which needs a restart", 0);
     assert_eq!(said["key"], "admin.listen");
     assert_eq!(gate.figure("gatekeeper_last_reload_successful"), Some(1.0));
 }
 
-/// Sends until told to stop: a new connection each time, and two requests over it. Counts both.
+/// Sends two requests over each new connection until `enough` is set; counts the responses.
 fn load(relay: &Relay, enough: &AtomicBool, answered: &AtomicUsize) {
     while !enough.load(Ordering::Relaxed) {
         let mut client = Client::connect(relay.address);
@@ -188,7 +189,7 @@ fn load(relay: &Relay, enough: &AtomicBool, answered: &AtomicUsize) {
 }
 
 #[test]
-fn reloads_and_a_new_certificate_lose_nothing() {
+fn reloads_and_a_new_certificate_lose_no_request() {
     let (before, after, app) = (Authority::new(), Authority::new(), Upstream::start());
     let folder = Folder::new();
     before.issue(HOST, 2098).write(&folder, "gate");
@@ -202,12 +203,12 @@ fn reloads_and_a_new_certificate_lose_nothing() {
         }
         for reload in 0..20 {
             gate.hang_up();
-            gate.said("reloaded", reload);
+            gate.log_entry("reloaded", reload);
         }
         let pair = after.issue(HOST, 2099);
         gate.folder().write("gate.pem", &pair.cert);
         gate.folder().write("gate.key", &pair.key);
-        gate.said("reloaded", 20);
+        gate.log_entry("reloaded", 20);
         thread::sleep(Duration::from_millis(300));
         enough.store(true, Ordering::Relaxed);
     });
@@ -215,7 +216,7 @@ fn reloads_and_a_new_certificate_lose_nothing() {
     println!("{answered} requests during 20 reloads and a change of certificate");
     assert!(answered > 20, "{answered}");
     assert_eq!(app.requests().len(), answered, "each once");
-    // Whoever trusts the new authority alone is served: 2099-01-01 is in force.
+    // A client that trusts the new authority alone is served: 2099-01-01 is in force.
     let relay = Relay::to_tls(after.client(None, &["http/1.1"]), gate.address());
     let mut client = Client::connect(relay.address);
     client.send(&voice().bytes());

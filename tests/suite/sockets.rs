@@ -1,4 +1,4 @@
-//! What is listened on beside an address: sockets in the file system, and those that systemd passes.
+//! Unix socket listeners and sockets passed by systemd.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::support::{
-    PATIENCE,
+    TEST_TIMEOUT,
     client::Client,
     gate::{Folder, Gate, command, guarded, run},
     latin1,
@@ -38,10 +38,10 @@ fn activated(folder: Folder, app: &Upstream, tcp: TcpListener, unix: UnixListene
     Gate::launch(command, folder)
 }
 
-/// The status line of the answer.
+/// Sends a request and returns the status line of the response.
 fn answer(path: &Path, message: &Message) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.write_all(&message.clone().field("Connection", "close").bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -53,7 +53,7 @@ fn proven() -> Message {
 }
 
 #[test]
-fn sockets_that_systemd_passes_are_served_and_stay_its_own() {
+fn systemd_sockets_are_served_and_not_unlinked() {
     let app = Upstream::start();
     let folder = Folder::new();
     let path = folder.path().join("passed");
@@ -64,13 +64,13 @@ fn sockets_that_systemd_passes_are_served_and_stay_its_own() {
     early.send(&proven().bytes());
     let mut gate = activated(folder, &app, tcp, unix);
     assert_eq!(gate.address(), address);
-    assert_eq!(gate.said("listening", 1)["address"], format!("unix:{}", path.display()));
-    assert_eq!(early.response().status, 200, "who came before the gate is not lost");
+    assert_eq!(gate.log_entry("listening", 1)["address"], format!("unix:{}", path.display()));
+    assert_eq!(early.response().status, 200, "a connection from before the start is served");
     assert_eq!(answer(&path, &proven()), "HTTP/1.1 200 OK");
     assert!(answer(&path, &Message::get("/voice")).starts_with("HTTP/1.1 418 "));
     assert_eq!(app.requests().len(), 2);
     gate.hang_up();
-    gate.said("reloaded", 0);
+    gate.log_entry("reloaded", 0);
     assert_eq!(answer(&path, &proven()), "HTTP/1.1 200 OK");
     gate.terminate();
     assert_eq!(gate.exit_code(), Some(0));
@@ -78,15 +78,15 @@ fn sockets_that_systemd_passes_are_served_and_stay_its_own() {
 }
 
 #[test]
-fn without_a_passed_socket_there_is_no_gate() {
+fn missing_systemd_socket_fails_the_start() {
     let (app, folder) = (Upstream::start(), Folder::new());
-    let said = run(&["run", "-c", &listening(&folder, "\"systemd\"", &app)]);
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("cannot listen on systemd: systemd has passed no socket"));
+    let output = run(&["run", "-c", &listening(&folder, "\"systemd\"", &app)]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("cannot listen on systemd: systemd has passed no socket"));
 }
 
 #[test]
-fn a_socket_in_the_file_system_is_taken_over_from_the_dead_and_removed_at_the_end() {
+fn stale_unix_socket_is_replaced_and_unlinked_at_shutdown() {
     let (app, folder) = (Upstream::start(), Folder::new());
     let path = folder.path().join("own");
     drop(UnixListener::bind(&path).unwrap()); // its file stays

@@ -26,7 +26,7 @@ use crate::support::{
 
 const TLS: &str = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
 
-/// A gate that speaks TLS, with more lines at the end.
+/// A gate with a TLS listener and these lines at the end of its configuration.
 fn secured(authority: &Authority, app: &Upstream, more: &str) -> Gate {
     let folder = Folder::new();
     authority.issue(HOST, 2099).write(&folder, "gate");
@@ -42,7 +42,7 @@ fn assert_answered(response: &Response) {
 }
 
 #[test]
-fn requests_in_tls_are_judged_and_forwarded_as_any() {
+fn requests_over_tls_are_judged_and_forwarded() {
     let (authority, app) = (Authority::new(), Upstream::start());
     let gate = secured(&authority, &app, "");
     for alpn in [&["http/1.1"][..], &[]] {
@@ -61,7 +61,7 @@ fn requests_in_tls_are_judged_and_forwarded_as_any() {
 }
 
 #[test]
-fn a_websocket_in_tls_is_tunnelled() {
+fn websocket_over_tls_is_tunnelled() {
     let (authority, app) = (Authority::new(), Upstream::start());
     let gate = secured(&authority, &app, "");
     let relay = Relay::to_tls(authority.client(None, &["http/1.1"]), gate.address());
@@ -78,7 +78,7 @@ fn a_websocket_in_tls_is_tunnelled() {
     assert_eq!(client.exactly(5).unwrap(), b"hello");
 }
 
-/// What HTTP/2 over this relay answers to a signed and to an unsigned request.
+/// The statuses of a signed and of an unsigned HTTP/2 request over this relay.
 fn http2_statuses(relay: &Relay) -> [StatusCode; 2] {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -107,7 +107,7 @@ fn http2_statuses(relay: &Relay) -> [StatusCode; 2] {
 }
 
 #[test]
-fn alpn_chooses_http2() {
+fn alpn_selects_http2() {
     let (authority, app) = (Authority::new(), Upstream::start());
     let gate = secured(&authority, &app, "");
     let relay = Relay::to_tls(authority.client(None, &["h2", "http/1.1"]), gate.address());
@@ -119,7 +119,7 @@ fn alpn_chooses_http2() {
 }
 
 #[test]
-fn cleartext_is_not_answered_where_tls_is_spoken() {
+fn cleartext_on_tls_listener_is_closed() {
     let (authority, app) = (Authority::new(), Upstream::start());
     let gate = secured(&authority, &app, "");
     let mut client = gate.connect();
@@ -130,7 +130,7 @@ fn cleartext_is_not_answered_where_tls_is_spoken() {
 }
 
 #[test]
-fn who_does_not_shake_hands_in_time_is_gone() {
+fn unfinished_tls_handshake_is_closed_after_timeout() {
     let (authority, app) = (Authority::new(), Upstream::start());
     let gate = secured(&authority, &app, "[limits]\nhead_timeout = \"300ms\"\n");
     let mut silent = gate.connect();
@@ -141,7 +141,7 @@ fn who_does_not_shake_hands_in_time_is_gone() {
 }
 
 #[test]
-fn with_client_ca_every_client_needs_a_certificate() {
+fn client_without_certificate_is_refused_when_client_ca_is_set() {
     let (authority, stranger, app) = (Authority::new(), Authority::new(), Upstream::start());
     let more = format!("client_ca = \"{}\"\n", authority.ca().display());
     let gate = secured(&authority, &app, &more);
@@ -158,7 +158,7 @@ fn with_client_ca_every_client_needs_a_certificate() {
     assert_eq!(app.requests().len(), 1);
 }
 
-/// The answer to a request over an open connection; nothing if it closes without one.
+/// The response to a request over an open connection; `None` if it closes without one.
 fn asked(line: &mut (impl Read + Write)) -> Option<String> {
     line.write_all(&voice().bytes()).ok()?;
     let (mut answer, mut piece) = (String::new(), [0; 4096]);
@@ -170,7 +170,7 @@ fn asked(line: &mut (impl Read + Write)) -> Option<String> {
 }
 
 #[test]
-fn what_was_asked_in_tls_before_the_end_is_answered() {
+fn request_over_tls_before_shutdown_is_answered() {
     let (authority, app) = (Authority::new(), Upstream::start());
     let mut gate = secured(&authority, &app, "");
     let config = Arc::new(authority.client(None, &["http/1.1"]));

@@ -1,8 +1,8 @@
-//! Tunnels and proxies that tell the public URL: believed only where the configuration says so.
+//! `[trust]`: forwarding headers set the origin only if they come from a listed proxy.
 
 use crate::support::{ORIGIN, TOKEN, gate::Gate, message::Message, upstream::Upstream};
 
-/// A gate that believes this proxy; `more` comes before the first table.
+/// A gate that trusts this proxy; `more` is put before the first table.
 fn behind(upstream: &Upstream, proxy: &str, more: &str) -> Gate {
     Gate::start(&format!(
         "upstream = \"{}\"\nauth_tokens = [\"{TOKEN}\"]\n{more}\n[trust]\nproxies = [\"{proxy}\"]\n\
@@ -11,7 +11,7 @@ fn behind(upstream: &Upstream, proxy: &str, more: &str) -> Gate {
     ))
 }
 
-/// A form as a tunnel presents it, signed for this origin.
+/// A form as a tunnel forwards it, signed for this origin.
 fn tunnelled(origin: &str, host: &str, fields: &[(&str, &str)]) -> Message {
     let message = Message::form("/voice?a=1", "From=1").host(host);
     let signature = message.signature_at(TOKEN, origin);
@@ -21,21 +21,21 @@ fn tunnelled(origin: &str, host: &str, fields: &[(&str, &str)]) -> Message {
 
 fn assert_admitted(gate: &Gate, message: &Message) {
     let status = gate.answer(message).status;
-    let outcome = gate.outcome();
+    let outcome = gate.outcome_of(message);
     assert_eq!((status, outcome.reason()), (200, ""), "{message:?} {outcome:?}");
     assert_eq!(outcome.text("candidate"), "received", "{message:?}");
 }
 
 fn assert_refused(gate: &Gate, message: &Message, reason: &str) {
     let status = gate.answer(message).status;
-    assert_eq!((status, gate.outcome().reason()), (403, reason), "{message:?}");
+    assert_eq!((status, gate.outcome_of(message).reason()), (403, reason), "{message:?}");
 }
 
 const NGROK: [(&str, &str); 2] =
     [("X-Forwarded-Host", "a1.ngrok.app"), ("X-Forwarded-Proto", "https")];
 
 #[test]
-fn a_believed_tunnel_tells_the_name_of_the_day() {
+fn trusted_tunnel_sets_the_origin() {
     let upstream = Upstream::start();
     let gate = behind(&upstream, "127.0.0.1/32", "");
     let tunnel = "https://a1.ngrok.app";
@@ -52,7 +52,7 @@ fn a_believed_tunnel_tells_the_name_of_the_day() {
 }
 
 #[test]
-fn what_is_told_is_the_only_origin_that_counts() {
+fn forwarded_origin_is_the_only_accepted_origin() {
     let upstream = Upstream::start();
     let gate = behind(&upstream, "127.0.0.1", &format!("public_url = \"{ORIGIN}/app\""));
     assert_admitted(&gate, &tunnelled("https://a1.ngrok.app/app", "x", &NGROK));
@@ -73,7 +73,7 @@ fn what_is_told_is_the_only_origin_that_counts() {
 }
 
 #[test]
-fn unlisted_hosts_and_contradictions_are_unknown_hosts() {
+fn unlisted_or_contradictory_forwarded_hosts_are_refused() {
     let upstream = Upstream::start();
     let gate = behind(&upstream, "127.0.0.0/8", "");
     for (origin, host, fields) in [
@@ -90,7 +90,7 @@ fn unlisted_hosts_and_contradictions_are_unknown_hosts() {
 }
 
 #[test]
-fn who_is_not_listed_is_not_listened_to() {
+fn forwarded_headers_from_unlisted_peer_are_ignored() {
     let upstream = Upstream::start();
     let gate = behind(&upstream, "192.0.2.0/24", "");
     assert_refused(
@@ -108,9 +108,9 @@ fn who_is_not_listed_is_not_listened_to() {
     assert_admitted(&gate, &tunnelled(ORIGIN, "hooks.example.com", &NGROK));
 }
 
-/// The app learns of the public name what was judged, not what the gate was connected by.
+/// The forwarded headers carry the judged origin, not the address that the proxy connected to.
 #[test]
-fn what_was_told_is_passed_on_as_it_was_judged() {
+fn app_receives_the_forwarded_headers_that_were_judged() {
     let upstream = Upstream::start();
     let gate = behind(&upstream, "127.0.0.1", "forwarded_headers = \"append\"");
     let forwarded = [("Forwarded", "host=a1.ngrok.app;proto=http")];

@@ -1,4 +1,4 @@
-//! The ways to an app other than plain TCP: TLS and Unix sockets.
+//! Upstreams other than plain TCP: TLS and Unix sockets.
 
 use crate::support::{
     TOKEN,
@@ -24,7 +24,7 @@ fn assert_answered(response: &Response) {
     assert_eq!((response.status, response.text()), (200, TWIML.to_owned()), "{response:?}");
 }
 
-/// A gate before an app behind TLS: with this certificate, asking for one or not.
+/// A gate before an app behind TLS with this certificate, which may require a client certificate.
 fn before_tls(
     authority: &Authority,
     pair: &Pair,
@@ -43,7 +43,7 @@ fn trusting(authority: &Authority) -> String {
 }
 
 #[test]
-fn an_https_upstream_gets_the_same_bytes_and_keeps_its_connection() {
+fn https_upstream_gets_the_same_bytes_over_a_reused_connection() {
     let authority = Authority::new();
     let pair = authority.issue("localhost", 2099);
     let (app, _relay, gate) = before_tls(&authority, &pair, false, &trusting(&authority));
@@ -52,14 +52,18 @@ fn an_https_upstream_gets_the_same_bytes_and_keeps_its_connection() {
     }
     let arrived = &app.requests()[0];
     assert_eq!(arrived.line(), "POST /voice?a=1 HTTP/1.1");
-    assert_eq!(arrived.values("Host"), ["hooks.example.com"], "the name of the app is not told");
+    assert_eq!(
+        arrived.values("Host"),
+        ["hooks.example.com"],
+        "Host is not rewritten to the name of the app"
+    );
     assert!(arrived.fields().contains(&("X-Spelled".into(), "so".into())));
     assert_eq!(arrived.body, b"To=%2B1&From=%2B2");
     assert!(app.connections() <= 2, "one per worker at most: {}", app.connections());
 }
 
 #[test]
-fn a_websocket_goes_through_tls_too() {
+fn websocket_is_tunnelled_to_an_https_upstream() {
     let authority = Authority::new();
     let pair = authority.issue("localhost", 2099);
     let (_app, _relay, gate) = before_tls(&authority, &pair, false, &trusting(&authority));
@@ -77,7 +81,7 @@ fn a_websocket_goes_through_tls_too() {
 }
 
 #[test]
-fn an_https_upstream_must_be_whom_its_name_promises() {
+fn https_upstream_with_wrong_certificate_is_unreachable() {
     let authority = Authority::new();
     let stranger = Authority::new();
     let other_name = authority.issue("other.example.com", 2099);
@@ -90,14 +94,14 @@ fn an_https_upstream_must_be_whom_its_name_promises() {
     ] {
         let (app, _relay, gate) = before_tls(issuer, pair, false, &trusting(&authority));
         assert_eq!(gate.answer(&voice()).status, 502, "{why}");
-        assert_eq!(gate.outcome().reason(), "upstream_unreachable", "{why}");
+        assert_eq!(gate.outcome_of(&voice()).reason(), "upstream_unreachable", "{why}");
         assert_eq!(app.bytes(), 0, "{why}");
         assert!(gate.log().contains("TLS: "), "{why}: {}", gate.log());
     }
 }
 
 #[test]
-fn an_upstream_that_asks_is_shown_the_client_certificate() {
+fn client_certificate_is_sent_to_an_upstream_that_requests_it() {
     let authority = Authority::new();
     let pair = authority.issue("localhost", 2099);
     authority.issue("gate.example.com", 2099).write(&authority.folder, "gate");
@@ -112,7 +116,7 @@ fn an_upstream_that_asks_is_shown_the_client_certificate() {
 }
 
 #[test]
-fn a_unix_socket_is_an_upstream() {
+fn unix_socket_upstream_is_served() {
     let authority = Authority::new();
     let app = Upstream::start();
     let path = authority.folder.path().join("app.sock");
@@ -123,7 +127,7 @@ fn a_unix_socket_is_an_upstream() {
 }
 
 #[test]
-fn an_app_over_tls_that_offers_http2_alone_is_unreachable() {
+fn https_upstream_with_http2_only_is_unreachable() {
     let authority = Authority::new();
     let pair = authority.issue("localhost", 2099);
     let app = Upstream::start();

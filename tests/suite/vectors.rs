@@ -1,4 +1,4 @@
-//! Every vector, through the running binary and over raw sockets.
+//! Sends every vector to the real binary over raw sockets.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,10 @@ use crate::support::{
 /// The SharedKey that the gate holds for vectors with an `algorithm`.
 const KEY_ID: &str = "webhooks_sharedkey_01h00000000000000000000000";
 
-/// Vectors of the older collection that pass only where an empty form may; it has no field for it.
+/// Vectors of the older collection that need `allow_empty_form`; its format has no field for it.
 const EMPTY_FORMS: [&str; 2] = ["only-ampersands", "form-empty-body"];
 
-/// Vectors whose token the configuration refuses, so that no gate could hold it: an empty one is
-/// everybody's.
+/// Vectors whose token the configuration refuses: anyone can sign with an empty token.
 const UNCONFIGURABLE: [&str; 1] = ["token-empty"];
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +49,7 @@ struct Vector {
     allow_empty_form: bool,
 }
 
-/// What one gate has to be configured with.
+/// The configuration of one gate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Setting {
     token: String,
@@ -60,14 +59,14 @@ struct Setting {
 }
 
 #[test]
-fn every_vector_signed_by_the_sdks_is_judged_rightly() {
+fn sdk_vectors_are_judged_correctly() {
     judge_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/sdk.json"), 358);
 }
 
-/// The collection that the SDKs' own tests and captured requests make up lies beside the checkout,
-/// where it is there at all.
+/// The collection from the SDKs' tests and captured requests is optional and lies beside the
+/// checkout.
 #[test]
-fn every_vector_of_the_older_collection_is_judged_rightly() {
+fn older_vectors_are_judged_correctly() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors.json");
     if file.exists() {
         judge_all(&file, 112);
@@ -97,10 +96,10 @@ fn judge_all(file: &Path, at_least: usize) {
 fn assert_is_refused_at_start(setting: &Setting) {
     let folder = Folder::new();
     let config = format!("upstream = \"http://127.0.0.1:9\"\n{}", setting.config());
-    let said = check(&folder.write("gatekeeper.toml", &config));
-    assert_eq!(said.code, Some(78), "{said:?}");
-    let whole_token = setting.token.is_empty() || !said.all().contains(&setting.token);
-    assert!(whole_token, "the token is shown: {said:?}");
+    let output = check(&folder.write("gatekeeper.toml", &config));
+    assert_eq!(output.code, Some(78), "{output:?}");
+    let whole_token = setting.token.is_empty() || !output.all().contains(&setting.token);
+    assert!(whole_token, "the token is shown: {output:?}");
 }
 
 fn judge_group(setting: &Setting, group: &[&Vector], faults: &mut Vec<String>) {
@@ -116,7 +115,7 @@ fn judge_group(setting: &Setting, group: &[&Vector], faults: &mut Vec<String>) {
         } else {
             vector.fault_of_refused(&answered, upstream.bytes() - seen.1)
         };
-        let outcome = gate.outcome();
+        let outcome = gate.outcome_at(&vector.method, &vector.target());
         if let Some(fault) = verdict {
             faults.push(format!("{} under {setting:?}: {fault}; logged {outcome:?}", vector.id));
         }
@@ -153,7 +152,7 @@ impl Vector {
         }
     }
 
-    /// The URL up to its path; what is on file for a handshake begins with http all the same.
+    /// The URL up to its path; for a handshake the configured URL begins with http too.
     fn origin(&self) -> String {
         let origin = self.url.strip_suffix(&self.rest_of_url()).unwrap();
         if self.url.starts_with("ws") { origin.replacen("ws", "http", 1) } else { origin.into() }
@@ -165,7 +164,7 @@ impl Vector {
         rest[at..].to_owned()
     }
 
-    /// What stands in the request line: a path it must have, a fragment it cannot.
+    /// The target of the request line: with a path, without a fragment.
     fn target(&self) -> String {
         if let Some(target) = &self.target {
             return target.clone();
@@ -192,7 +191,7 @@ impl Vector {
             .map_or_else(|| self.body.clone().into_bytes(), |b| bytes_of_base64(b))
     }
 
-    /// The fields as they are sent; what must arrive, with this spelling.
+    /// The headers as they are sent and as they must arrive.
     fn fields(&self) -> Vec<(String, String)> {
         let mut fields: Vec<(String, String)> = self.headers.clone().into_iter().collect();
         if !self.headers.contains_key("Host") {

@@ -1,4 +1,4 @@
-//! Bodies that nothing binds, that are not there, that are too much.
+//! Bodies that the signature does not cover, that are altered, missing or too large.
 
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
 use crate::support::{
@@ -7,7 +7,7 @@ use crate::support::{
     signer::sha256_hex,
 };
 
-/// A body under a content type, its URL signed, without a hash.
+/// Content types of a body that no hash covers.
 const UNBOUND: &[(&str, &str)] = &[
     ("JSON", "application/json"),
     ("JSON in capitals", "APPLICATION/JSON"),
@@ -41,7 +41,7 @@ const UNBOUND: &[(&str, &str)] = &[
     ),
 ];
 
-/// One more line in the good request.
+/// A line added to the good request.
 const LINES: &[(&str, &[u8], Expect)] = &[
     ("gzip", b"Content-Encoding: gzip", Refused(403)),
     ("deflate", b"Content-Encoding: deflate", Refused(403)),
@@ -65,7 +65,7 @@ fn signed(content_type: &str, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn bodies_that_nothing_binds() {
+fn uncovered_bodies_are_refused() {
     let body = b"{\"a\":1}";
     let url_only = Message::get("/voice").signature(TOKEN);
     let with_params = Message::form("/voice", "a=1").signature(TOKEN);
@@ -83,7 +83,7 @@ fn bodies_that_nothing_binds() {
 }
 
 #[test]
-fn lines_about_the_body() {
+fn content_encodings_and_repeated_content_types_are_refused() {
     let cases: Vec<_> = LINES
         .iter()
         .map(|(name, line, expect)| Case::new(name, with_line(line), *expect))
@@ -121,7 +121,7 @@ const HASHES: &[(&str, Expect)] = &[
 ];
 
 #[test]
-fn bodies_and_hashes() {
+fn body_hash_in_the_query_admits_only_its_own_body() {
     let body = "{\"a\":1}";
     let (own, other) = (sha256_hex(body.as_bytes()), sha256_hex(b"{}"));
     let post = |query: &str| {
@@ -143,9 +143,9 @@ fn bodies_and_hashes() {
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// A hash that stands anywhere but in the signed URL binds nothing.
+/// A hash covers the body only in the query of the signed URL.
 #[test]
-fn hashes_elsewhere() {
+fn body_hash_outside_the_query_does_not_cover_the_body() {
     let body = format!("bodySHA256={}", sha256_hex(b"x"));
     let own = sha256_hex(b"{}");
     let json = |fields: &[(&str, &str)]| {
@@ -164,7 +164,7 @@ fn hashes_elsewhere() {
 }
 
 #[test]
-fn bodies_where_none_belongs() {
+fn bodies_of_methods_without_a_covered_body_are_refused() {
     let form =
         |method: &str| Message::new(method, "/voice").field("Content-Type", FORM).body(b"a=1");
     let bare = |method: &str| Message::new(method, "/voice").body(b"a=1").signed().bytes();
@@ -195,7 +195,7 @@ fn bodies_where_none_belongs() {
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// Bodies in place of the signed `a=1`, and whether an app may see them.
+/// Bodies in place of the signed `a=1`, and whether they are admitted.
 const ALTERED: &[(&str, bool)] = &[
     ("a=2", false),
     ("b=1", false),
@@ -219,7 +219,7 @@ const ALTERED: &[(&str, bool)] = &[
     ("{\"a\":1}", false),
     ("a[]=1", false),
     ("a=11", false),
-    // The same parameters, written otherwise: the same to every app that reads a form.
+    // The same parameters in another encoding: every app decodes the same form.
     ("a=%31", true),
     ("%61=1", true),
     ("a=1&", true),
@@ -227,7 +227,7 @@ const ALTERED: &[(&str, bool)] = &[
     ("&&a=1&&", true),
     ("a=1&a=1", true),
     ("a=1&%61=%31", true),
-    // A boundary moved, nothing added: Twilio signs neither.
+    // A boundary between parameters moved: Twilio does not sign boundaries.
     ("a1", true),
     ("a1=", true),
     ("=a1", true),
@@ -235,7 +235,7 @@ const ALTERED: &[(&str, bool)] = &[
 ];
 
 #[test]
-fn bodies_that_were_altered() {
+fn altered_bodies_are_refused_unless_they_decode_to_the_signed_text() {
     let cases: Vec<_> = ALTERED
         .iter()
         .map(|(body, seen)| {
@@ -248,7 +248,7 @@ fn bodies_that_were_altered() {
 }
 
 #[test]
-fn bodies_of_another_length() {
+fn bodies_of_another_length_than_announced_are_refused() {
     let bytes = good().bytes();
     let less = replaced(&bytes, b"Length: 3", b"Length: 2");
     let more = replaced(&bytes, b"Length: 3", b"Length: 4");
@@ -265,7 +265,7 @@ fn bodies_of_another_length() {
 }
 
 #[test]
-fn bytes_that_are_no_text() {
+fn form_bytes_that_are_not_utf8_are_judged_as_sent() {
     let raw: [&[u8]; 6] =
         [b"a=\xff", b"a=%FF", b"a=%EF%BF%BD", b"a=\0", b"a=%00", b"\xff\xfe=\x80"];
     let mut cases: Vec<_> = raw
@@ -294,10 +294,10 @@ fn bytes_that_are_no_text() {
 
 /// `max_body_bytes` is 1000 here.
 #[test]
-fn bodies_that_are_too_large() {
+fn bodies_over_the_limit_are_refused() {
     let of =
         |length: usize| Message::form("/voice", &format!("a={}", "x".repeat(length - 2))).signed();
-    let exact_len = |length: &str| framed(format!("Content-Length: {length}\r\n").as_bytes(), b"");
+    let announced = |length: &str| framed(format!("Content-Length: {length}\r\n").as_bytes(), b"");
     let chunks = |body: &[u8]| framed(b"Transfer-Encoding: chunked\r\n", body);
     let many = b"1\r\nx\r\n".repeat(1001);
     let cases = [
@@ -309,26 +309,26 @@ fn bodies_that_are_too_large() {
         Case::new("over it, in one chunk", of(1001).chunked_bytes(2000), Refused(413)),
         Case::new("far over it", of(300_000).bytes(), Refused(413)),
         Case::new("far over it, in chunks", of(300_000).chunked_bytes(999), Refused(413)),
-        Case::new("exact_len over it", exact_len("1001"), Refused(413)),
-        Case::new("10 GiB exact_len", exact_len("10737418240"), Refused(413)),
+        Case::new("announced over it", announced("1001"), Refused(413)),
+        Case::new("10 GiB announced", announced("10737418240"), Refused(413)),
         Case::new("a chunk of 10 GiB", chunks(b"280000000\r\nx"), Open(&[413])),
         Case::new("chunks without end", chunks(&many), Refused(413)),
     ];
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// The limit holds where nothing is signed as well; what is unsigned is not even read.
+/// The limit also holds on public routes; on guarded ones an unsigned body is not read.
 #[test]
-fn unsigned_bodies() {
+fn unsigned_bodies_are_refused_unread() {
     let message = |path: &str, length: usize| Message::form(path, &"x".repeat(length));
-    let exact_len = |path: &str| {
+    let announced = |path: &str| {
         format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 10737418240\r\n\r\n")
     };
     let waiting = message("/voice", 3).field("Expect", "100-continue").head();
     let cases = [
         Case::new("small", message("/voice", 3).bytes(), Refused(418)),
         Case::new("large", message("/voice", 300_000).bytes(), Refused(418)),
-        Case::new("10 GiB exact_len", exact_len("/voice"), Refused(418)),
+        Case::new("10 GiB announced", announced("/voice"), Refused(418)),
         Case::new("100-continue", waiting, Refused(418)),
         Case::new("public, small", message("/status/x", 3).bytes(), Admitted),
         Case::new("public, too large", message("/status/x", 1001).bytes(), Refused(413)),
@@ -337,14 +337,14 @@ fn unsigned_bodies() {
             message("/status/x", 1001).chunked_bytes(10),
             Refused(413),
         ),
-        Case::new("public, 10 GiB exact_len", exact_len("/status/x"), Refused(413)),
+        Case::new("public, 10 GiB announced", announced("/status/x"), Refused(413)),
     ];
     stage::play("bodies", stage::ROUTES, &cases);
 }
 
-/// Only who signed is asked to go on.
+/// The gate sends 100 only for a request that it is going to read.
 #[test]
-fn who_waits_for_100() {
+fn refused_requests_get_no_100_continue() {
     let waits = |message: Message| message.field("Expect", "100-continue").bytes();
     let big = Message::form("/voice", &"x".repeat(1001)).signed();
     let old = replaced(&waits(good()), b"HTTP/1.1", b"HTTP/1.0");

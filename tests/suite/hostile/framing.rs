@@ -1,8 +1,8 @@
-//! Where a message ends, told twice, told badly or not told.
+//! Message framing: contradictory, malformed or missing.
 
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
 
-/// Lines that take the place of `Content-Length: 3`; the body is `a=1`.
+/// Lines that replace `Content-Length: 3`; the body is `a=1`.
 const LENGTHS: &[(&str, &[u8], Expect)] = &[
     ("as it should be", b"Content-Length: 3\r\n", Admitted),
     ("without a space", b"Content-Length:3\r\n", Admitted),
@@ -50,11 +50,11 @@ const LENGTHS: &[(&str, &[u8], Expect)] = &[
     ("a space before the colon", b"Content-Length : 3\r\n", Malformed),
     ("a tab before the colon", b"Content-Length\t: 3\r\n", Malformed),
     ("folded", b"Content-Length:\r\n 3\r\n", Malformed),
-    ("its look-alike says more", b"Content-Length: 3\r\nContent_Length: 30\r\n", Admitted),
-    ("its look-alike says less", b"Content_Length: 0\r\nContent-Length: 3\r\n", Admitted),
+    ("its look-alike announces more", b"Content-Length: 3\r\nContent_Length: 30\r\n", Admitted),
+    ("its look-alike announces less", b"Content_Length: 0\r\nContent-Length: 3\r\n", Admitted),
 ];
 
-/// The same for `Transfer-Encoding`; the body is the one chunk `a=1`.
+/// The same for `Transfer-Encoding`; the body is a single chunk, `a=1`.
 const CODINGS: &[(&str, &[u8], Expect)] = &[
     ("as it should be", b"Transfer-Encoding: chunked\r\n", Admitted),
     ("upper case", b"TRANSFER-ENCODING: CHUNKED\r\n", Admitted),
@@ -130,7 +130,7 @@ const CODINGS: &[(&str, &[u8], Expect)] = &[
     ),
 ];
 
-/// What follows `Transfer-Encoding: chunked`.
+/// Bodies after `Transfer-Encoding: chunked`.
 const CHUNKS: &[(&str, &[u8], Expect)] = &[
     ("one", b"3\r\na=1\r\n0\r\n\r\n", Admitted),
     ("one for each byte", b"1\r\na\r\n1\r\n=\r\n1\r\n1\r\n0\r\n\r\n", Admitted),
@@ -164,8 +164,8 @@ const CHUNKS: &[(&str, &[u8], Expect)] = &[
     ("a bare LF behind the data", b"3\r\na=1\n0\r\n\r\n", Malformed),
     ("a bare CR behind the data", b"3\r\na=1\r0\r\n\r\n", Malformed),
     ("other bytes behind the data", b"3\r\na=1XX0\r\n\r\n", Malformed),
-    ("more data than was said", b"2\r\na=1\r\n0\r\n\r\n", Malformed),
-    ("less data than was said", b"4\r\na=1\r\n0\r\n\r\n", Malformed),
+    ("more data than announced", b"2\r\na=1\r\n0\r\n\r\n", Malformed),
+    ("less data than announced", b"4\r\na=1\r\n0\r\n\r\n", Malformed),
     ("a bare LF at the end", b"3\r\na=1\r\n0\n\n", Malformed),
     ("a bare LF as the last line", b"3\r\na=1\r\n0\r\n\n", Malformed),
     ("no last line", b"3\r\na=1\r\n0\r\n", Malformed),
@@ -193,7 +193,7 @@ const CHUNKS: &[(&str, &[u8], Expect)] = &[
     ("a trailer that does not end", b"3\r\na=1\r\n0\r\nX: 1\r\n", Malformed),
 ];
 
-/// One more line in a good head.
+/// A line added to a good head.
 const LINES: &[(&str, &[u8], Expect)] = &[
     ("an empty value", b"X-A:", Admitted),
     ("8-bit in a value", b"X-A: \xe4\xff", Admitted),
@@ -245,7 +245,7 @@ fn named(kind: &str, name: &str) -> String {
 }
 
 #[test]
-fn lengths() {
+fn ambiguous_content_lengths_are_refused() {
     let cases: Vec<_> = LENGTHS
         .iter()
         .map(|(name, lines, expect)| {
@@ -256,7 +256,7 @@ fn lengths() {
 }
 
 #[test]
-fn transfer_codings() {
+fn transfer_codings_other_than_chunked_are_refused() {
     let chunk = b"3\r\na=1\r\n0\r\n\r\n";
     let cases: Vec<_> = CODINGS
         .iter()
@@ -268,7 +268,7 @@ fn transfer_codings() {
 }
 
 #[test]
-fn chunks() {
+fn malformed_chunks_are_refused() {
     let cases: Vec<_> = CHUNKS
         .iter()
         .map(|(name, body, expect)| {
@@ -279,15 +279,15 @@ fn chunks() {
     stage::play("framing", stage::ROUTES, &cases);
 }
 
-/// What does not end is not waited for longer than its deadline.
+/// An unfinished body is waited for until `body_timeout`, no longer.
 #[test]
-fn chunks_that_do_not_end() {
+fn unfinished_chunks_are_refused_after_body_timeout() {
     let open = [
         "nothing at all",
         "no last chunk",
         "no last line",
         "a trailer that does not end",
-        "less data than was said",
+        "less data than announced",
     ];
     let cases: Vec<_> = CHUNKS
         .iter()
@@ -302,7 +302,7 @@ fn chunks_that_do_not_end() {
 }
 
 #[test]
-fn header_lines() {
+fn malformed_header_lines_are_refused() {
     let mut cases: Vec<_> = LINES
         .iter()
         .map(|(name, line, expect)| Case::new(&named("line", name), with_line(line), *expect))
@@ -320,7 +320,7 @@ fn header_lines() {
 }
 
 #[test]
-fn line_ends() {
+fn line_endings_other_than_crlf_are_refused() {
     let bytes = good().bytes();
     let every =
         |end: &str| String::from_utf8(bytes.clone()).unwrap().replace("\r\n", end).into_bytes();
@@ -344,9 +344,9 @@ fn line_ends() {
     stage::play("framing", stage::ROUTES, &cases);
 }
 
-/// Without a signature nothing of the body is looked at; it is never taken for a request.
+/// Without a signature the body is not read; it is never taken for a request.
 #[test]
-fn unsigned_framing() {
+fn unsigned_malformed_framing_is_refused() {
     let unsigned = |lines: &[u8], body: &[u8]| {
         let head = framed(lines, body);
         let text = String::from_utf8_lossy(&head).into_owned();

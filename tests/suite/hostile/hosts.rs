@@ -1,9 +1,9 @@
-//! Whom a request says that it is for.
+//! The `Host` of a request.
 
 use super::{Case, Expect, Expect::*, good, replaced, stage};
 use crate::support::{HOST, message::Message};
 
-/// In place of `Host: hooks.example.com`.
+/// Lines that replace `Host: hooks.example.com`.
 const HOSTS: &[(&str, &[u8], Expect)] = &[
     ("as it should be", b"Host: hooks.example.com\r\n", Admitted),
     ("capitals", b"HOST: HOOKS.Example.COM\r\n", Admitted),
@@ -75,7 +75,7 @@ const HOSTS: &[(&str, &[u8], Expect)] = &[
     ("a letter that only looks the same", "Host: hооks.example.com\r\n".as_bytes(), Refused(403)),
 ];
 
-/// What proxies believe. Signed and for our host, so it goes on; but the gate does not.
+/// Fields that some servers use instead of `Host`; the gate ignores them.
 const BELIEVED_ELSEWHERE: &[&str] = &[
     "X-Forwarded-Host: hooks.example.com",
     "X-Host: hooks.example.com",
@@ -89,7 +89,7 @@ fn in_place_of_host(bytes: &[u8], lines: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn host_lines() {
+fn requests_for_another_host_are_refused() {
     let bytes = good().bytes();
     let mut cases: Vec<_> = HOSTS
         .iter()
@@ -103,9 +103,9 @@ fn host_lines() {
     stage::play("host", stage::ROUTES, &cases);
 }
 
-/// Without a signature a sender does not learn which host would have been right.
+/// Without a signature a client does not learn which host is served.
 #[test]
-fn unsigned_hosts() {
+fn unsigned_requests_get_the_same_refusal_for_every_host() {
     let bytes = Message::form("/voice", "a=1").bytes();
     let cases: Vec<_> = HOSTS
         .iter()
@@ -117,9 +117,9 @@ fn unsigned_hosts() {
     stage::play("host", stage::ROUTES, &cases);
 }
 
-/// A public route answers to its hosts only.
+/// A public route is served for its hosts only.
 #[test]
-fn hosts_of_a_public_route() {
+fn public_route_refuses_other_hosts() {
     let bytes = Message::get("/status/up").bytes();
     let cases: Vec<_> = HOSTS
         .iter()

@@ -1,4 +1,4 @@
-//! Too much of everything that stands in a head.
+//! Heads and chunk lines over their limits, and requests that are expensive to judge.
 
 use std::{io::Write, net::TcpStream, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::support::{gate::Gate, message::Message, upstream::Upstream};
 
 const TOO_LARGE: Expect = Malformed;
 
-/// So many fields of this size.
+/// `count` fields with values of `size` bytes.
 fn fields(count: usize, size: usize) -> Vec<u8> {
     (0..count).flat_map(|at| format!("X-{at}: {}\r\n", "x".repeat(size)).into_bytes()).collect()
 }
@@ -18,7 +18,7 @@ fn with_fields(count: usize, size: usize) -> Vec<u8> {
 
 /// The good request has four fields; `max_headers` is 100.
 #[test]
-fn many_fields() {
+fn too_many_headers_are_refused() {
     let same = |count: usize| {
         framed(&[b"X: y\r\n".repeat(count), b"Content-Length: 3\r\n".to_vec()].concat(), b"a=1")
     };
@@ -39,7 +39,7 @@ fn many_fields() {
 }
 
 #[test]
-fn long_fields() {
+fn too_long_headers_are_refused() {
     let value = |length: usize| with_line(format!("X-A: {}", "x".repeat(length)).as_bytes());
     let name = |length: usize| with_line(format!("{}: x", "X".repeat(length)).as_bytes());
     let cookie =
@@ -66,7 +66,7 @@ fn long_fields() {
 }
 
 #[test]
-fn long_request_lines() {
+fn too_long_request_lines_are_refused() {
     let signed = |target: &str| Message::form(target, "a=1").signed().bytes();
     let unsigned = |target: &str| Message::get(target).bytes();
     let query = |length: usize| format!("/voice?a={}", "x".repeat(length));
@@ -95,7 +95,7 @@ fn long_request_lines() {
 }
 
 #[test]
-fn long_chunk_lines() {
+fn too_long_chunk_lines_are_refused() {
     let chunked = |body: Vec<u8>| framed(b"Transfer-Encoding: chunked\r\n", &body);
     let extension =
         |length: usize| format!("3;{}\r\na=1\r\n0\r\n\r\n", "x".repeat(length)).into_bytes();
@@ -120,9 +120,9 @@ fn long_chunk_lines() {
     stage::play("limits", stage::ROUTES, &cases);
 }
 
-/// The dearest requests to judge that fit the limits: much to decode, to sort, to respell.
+/// The most expensive requests within the limits: much to decode, to sort and to respell.
 #[test]
-fn what_is_dear_to_judge() {
+fn expensive_requests_are_bounded() {
     let forged = |target: &str, body: &str| Message::form(target, body).signed_by("other").bytes();
     let quotes = format!("/voice?{}", "a=%27'+%20%40%3A&".repeat(500));
     let hashes = format!("/voice?{}", "bodySHA256=0&".repeat(600));
@@ -138,10 +138,10 @@ fn what_is_dear_to_judge() {
     stage::play("limits", stage::ROUTES, &cases);
 }
 
-/// Who asks again and again and reads no answer is soon no longer heard: neither the gate nor the
-/// kernel keeps more than some answers for it.
+/// Neither the gate nor the kernel buffers more than a bounded number of responses for a client
+/// that does not read (TCP_NOTSENT_LOWAT).
 #[test]
-fn who_never_reads() {
+fn pipelining_client_that_never_reads_is_disconnected() {
     let upstream = Upstream::start();
     let gate = Gate::with(&upstream, "[admin]\nlisten = \"127.0.0.1:0\"\n");
     let mut stream = TcpStream::connect(gate.address()).unwrap();

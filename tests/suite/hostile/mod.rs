@@ -1,8 +1,10 @@
-//! Hostile requests, by class: bytes in; an answer or a clean end out; the app untouched or told
-//! exactly what was signed; and the next good request answered.
+//! Hostile requests, by class.
 //!
-//! Each file is a table of one class. What is expected goes by the specification and the RFCs, not
-//! by what the code happens to do.
+//! Each case sends bytes and expects a response or a clean end of the connection. The app must
+//! receive nothing, or exactly what was signed, and the next good request must be answered.
+//!
+//! Each file holds the tables of one class. Expected results come from the specification and the
+//! RFCs, not from the behaviour of the code.
 
 mod bodies;
 mod framing;
@@ -24,25 +26,26 @@ pub(super) struct Case {
     name: String,
     sent: Vec<u8>,
     expect: Expect,
-    /// Whether the sender half-closes: for inputs that would otherwise be waited for.
+    /// Whether the client half-closes, so that the gate does not wait for more bytes.
     finished: bool,
 }
 
-/// What the sender may see. What the app may see follows from it: one proven request for each
-/// 200 or 101, nothing else.
+/// The expected response. The app must receive one signed request for each 200 or 101 and nothing
+/// else.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Expect {
-    /// 200.
+    /// Status 200.
     Admitted,
-    /// This status; the connection is closed as exact_len, or the next request is answered on it.
+    /// This status; then the connection is closed if that was announced, or else it carries the
+    /// next good request.
     Refused(u16),
-    /// 400 or a relative of it and then the end of the connection, or the end alone.
+    /// A status of [`stage::MALFORMED`] and the end of the connection, or the end alone.
     Malformed,
-    /// These statuses, one after the other, interim ones too; then as for `Refused`.
+    /// These statuses in sequence, interim ones included; then as for `Refused`.
     Each(&'static [u16]),
-    /// These statuses, and then as for `Malformed`.
+    /// These statuses in sequence; then as for `Malformed`.
     EachThenMalformed(&'static [u16]),
-    /// The RFCs leave it open: one of these statuses, or malformed.
+    /// The RFCs allow several results: one of these statuses, or malformed.
     Open(&'static [u16]),
 }
 
@@ -51,19 +54,19 @@ impl Case {
         Self { name: name.to_owned(), sent: sent.into(), expect, finished: false }
     }
 
-    /// Nothing follows it.
+    /// Half-closes the connection after the bytes.
     pub(super) const fn finished(mut self) -> Self {
         self.finished = true;
         self
     }
 }
 
-/// The good request that most cases spoil.
+/// The good request that most cases alter.
 fn good() -> Message {
     Message::form("/voice", "a=1").signed()
 }
 
-/// The fields of the good request, without its framing.
+/// The header lines of the good request without its framing.
 fn good_fields() -> Vec<u8> {
     let head = good().head();
     let text = String::from_utf8(head).unwrap();
@@ -82,7 +85,7 @@ fn with_line(line: &[u8]) -> Vec<u8> {
     framed(&[line, b"\r\nContent-Length: 3\r\n"].concat(), b"a=1")
 }
 
-/// Replaces the first occurrence, which has to be there.
+/// Replaces the first occurrence; panics if there is none.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let at = crate::support::find(bytes, from).expect("what is to be replaced");
     [&bytes[..at], to, &bytes[at + from.len()..]].concat()

@@ -1,5 +1,5 @@
-//! Whether the app may have been told this: decided from the recorded bytes by the tests' own
-//! signer, with no code of the gate.
+//! Decides from recorded bytes whether the app may receive a request. Uses the tests' own signer
+//! and no code of the gate.
 
 use crate::support::{
     ORIGIN, TOKEN, lenient,
@@ -8,7 +8,7 @@ use crate::support::{
     upstream::Recorded,
 };
 
-/// Fields that end at the gate.
+/// Fields that the gate must not forward.
 const HOP_BY_HOP: [&str; 9] = [
     "Transfer-Encoding",
     "TE",
@@ -21,7 +21,7 @@ const HOP_BY_HOP: [&str; 9] = [
     "Expect",
 ];
 
-/// Why the app should never have seen this request.
+/// The reason why the app must not receive this request; `None` if it may.
 pub(super) fn objection(request: &Recorded) -> Option<String> {
     let line = request.line();
     let proven = is_public(request) || is_signed(request);
@@ -48,7 +48,7 @@ fn target(request: &Recorded) -> String {
     request.line().split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
-/// Below `/status/`, however an app may read the path.
+/// Whether the path is below `/status/` in every way that an app may read it.
 fn is_public(request: &Recorded) -> bool {
     let target = target(request);
     let path = target.split('?').next().unwrap_or_default();
@@ -82,7 +82,7 @@ fn is_signed(request: &Recorded) -> bool {
     if hashed {
         texts.extend(spelled.into_iter().map(|url| (url, Vec::new())));
     }
-    // Twilio's back ends do not agree on the port of https.
+    // Twilio's products sign a URL with or without its port.
     let mut urls = texts.iter().flat_map(|(url, pairs)| {
         ["", ":443"].map(|port| (format!("{origin}{port}{url}"), pairs.as_slice()))
     });
@@ -95,8 +95,9 @@ fn is_get(request: &Recorded) -> bool {
     request.line().starts_with("GET ")
 }
 
-/// What Twilio may have signed for a handshake: the path with its trailing slash added or taken,
-/// and the query in the URL or, as its own servers have it, as parameters behind it.
+/// The targets and parameters that Twilio may have signed for a handshake: the path with its
+/// trailing slash added or removed, and the query in the URL or, as Twilio's servers do it, as
+/// parameters appended to the URL.
 fn of_handshake(target: &str) -> Vec<(String, Vec<Pair>)> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let toggled = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
@@ -105,8 +106,8 @@ fn of_handshake(target: &str) -> Vec<(String, Vec<Pair>)> {
     vec![(whole, Vec::new()), (path.to_owned(), pairs.clone()), (toggled, pairs)]
 }
 
-/// The target, and what else Twilio and its libraries write for it: without a bare `?`, without a
-/// root path, with a query that reads the same.
+/// The target and its other spellings in Twilio's products and libraries: without a bare `?`,
+/// without a root path, with a query that decodes to the same pairs.
 fn spellings(target: &str) -> Vec<String> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let same = signer::pairs_of(query.as_bytes());
@@ -134,7 +135,7 @@ fn spellings(target: &str) -> Vec<String> {
     targets
 }
 
-/// A query with the hash of a body that it repeats only once.
+/// The query without repeats of its first `bodySHA256` pair.
 fn once(query: &str) -> String {
     let mut segments: Vec<&str> = query.split('&').collect();
     if let Some(first) = segments.iter().position(|segment| segment.starts_with("bodySHA256=")) {

@@ -1,9 +1,9 @@
-//! Paths that one app takes for one thing and another for something else.
+//! Paths that different apps resolve to different resources.
 
 use super::{Case, Expect::*, good, replaced, stage};
 use crate::support::message::Message;
 
-/// A public `/*` around guarded routes: the most that an owner can get wrong.
+/// A public `/*` around guarded routes: the configuration in which a misread path does most harm.
 const PUBLIC_AROUND: &str = "
 [limits]
 max_body_bytes = 1000
@@ -18,7 +18,7 @@ path = \"/*\"
 access = \"public\"
 ";
 
-/// Ways to write `/voice` or something below `/sms/` that some app understands.
+/// Spellings that some app resolves to `/voice` or below `/sms/`.
 const GUARDED_BY_ANOTHER_NAME: &[&str] = &[
     "/%76oice",
     "/%56oice",
@@ -125,7 +125,7 @@ const GUARDED_BY_ANOTHER_NAME: &[&str] = &[
     "/sms/%2",
 ];
 
-/// Ways to leave `/status/` or to be unclear about it.
+/// Paths that leave `/status/` in some app, or may do so.
 const UNCLEAR_IN_PUBLIC: &[&str] = &[
     "/status/.",
     "/status/..",
@@ -151,7 +151,7 @@ const UNCLEAR_IN_PUBLIC: &[&str] = &[
     "/status/...%2f..",
 ];
 
-/// What an app decodes as something of its own is nobody's business but its own.
+/// Paths that stay below `/status/` in every app.
 const PLAIN_IN_PUBLIC: &[&str] = &[
     "/status/",
     "/status/x",
@@ -167,20 +167,20 @@ const PLAIN_IN_PUBLIC: &[&str] = &[
     "/status/x??",
 ];
 
-/// Not signed, and never admitted unless it is beyond doubt another path.
+/// An unsigned GET, which must be refused.
 fn unsigned(target: &str) -> Case {
     Case::new(target, Message::get(target).bytes(), Open(&[403, 418]))
 }
 
 #[test]
-fn guarded_paths_by_another_name() {
+fn alternative_spellings_of_guarded_paths_are_refused() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME.iter().map(|target| unsigned(target)).collect();
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// With `/*` public, these have to be told from paths that are really others.
+/// With `/*` public, spellings that no app resolves to a guarded route are public and left out.
 #[test]
-fn guarded_paths_by_another_name_within_a_public_root() {
+fn alternative_spellings_of_guarded_paths_are_refused_within_a_public_root() {
     let really_others =
         ["/voice%u0065", "/%u0076oice", "/%ef%bc%8fvoice", "/voice%20", "/%20voice"];
     let spellings = GUARDED_BY_ANOTHER_NAME.iter().filter(|target| !really_others.contains(target));
@@ -189,13 +189,13 @@ fn guarded_paths_by_another_name_within_a_public_root() {
 }
 
 #[test]
-fn paths_that_leave_a_public_route() {
+fn paths_that_may_leave_a_public_route_are_refused() {
     let cases: Vec<_> = UNCLEAR_IN_PUBLIC.iter().map(|target| unsigned(target)).collect();
     stage::play("paths", stage::ROUTES, &cases);
 }
 
 #[test]
-fn paths_that_stay_in_a_public_route() {
+fn paths_within_a_public_route_are_admitted() {
     let cases: Vec<_> = PLAIN_IN_PUBLIC
         .iter()
         .map(|target| Case::new(target, Message::get(target).bytes(), Admitted))
@@ -203,9 +203,9 @@ fn paths_that_stay_in_a_public_route() {
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// A genuine signature does not make an unclear path clear.
+/// A valid signature does not make an ambiguous path admissible.
 #[test]
-fn signed_paths_that_are_unclear() {
+fn signed_ambiguous_paths_are_refused() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
         .iter()
         .map(|target| Case::new(target, Message::get(target).signed().bytes(), Open(&[403])))
@@ -213,9 +213,9 @@ fn signed_paths_that_are_unclear() {
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// A signature for one path, sent to another that some app takes for it.
+/// A signature for `/voice` is sent with a spelling that some app resolves to `/voice`.
 #[test]
-fn signatures_for_another_spelling() {
+fn signature_for_another_spelling_of_the_path_is_refused() {
     let bytes = good().bytes();
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
         .iter()
@@ -228,10 +228,10 @@ fn signatures_for_another_spelling() {
     stage::play("paths", stage::ROUTES, &cases);
 }
 
-/// An exact route is its owner's word, byte for byte; a sole guarded `/*` has no other to be
-/// mistaken for. Both forward the target as it was signed.
+/// With a single guarded `/*` there is no other route to be confused with, so the target is
+/// forwarded as it was signed.
 #[test]
-fn signed_paths_where_no_other_is_meant() {
+fn signed_unusual_paths_are_admitted_where_no_route_is_shadowed() {
     let cases: Vec<_> = GUARDED_BY_ANOTHER_NAME
         .iter()
         .map(|target| Case::new(target, Message::get(target).signed().bytes(), Open(&[200])))

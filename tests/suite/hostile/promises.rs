@@ -1,8 +1,8 @@
-//! `SECURITY.md` names a test for all that it says holds. Those tests have to exist.
+//! Every test and file that `SECURITY.md` names must exist.
 
 use std::{fs, path::Path};
 
-/// `room::name` in backticks, as `cargo test` prints it.
+/// The tests, `module::name` in backticks, as `cargo test` prints them.
 fn named(text: &str) -> Vec<(String, String)> {
     let words = text.split('`').skip(1).step_by(2).filter(|word| !word.contains([' ', '/', '.']));
     let paths = words.filter_map(|word| word.rsplit_once("::"));
@@ -14,7 +14,7 @@ fn named(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Every `fn` below a folder, by its file's name.
+/// Every `fn` below a folder with the name of its module.
 fn functions(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -32,7 +32,7 @@ fn functions(folder: &Path, found: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn every_test_that_is_named_exists() {
+fn named_tests_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     functions(&root.join("src"), &mut found);
@@ -44,15 +44,35 @@ fn every_test_that_is_named_exists() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// A line of a table that says what holds has to say by which test.
+/// The files, `folder/name` or `folder/` in backticks.
+fn named_files(text: &str) -> Vec<&str> {
+    let words = text.split('`').skip(1).step_by(2);
+    let is_path = |word: &&str| {
+        ["src/", "tests/", "fuzz/", "benches/"].iter().any(|folder| word.starts_with(folder))
+    };
+    words.filter(is_path).collect()
+}
+
 #[test]
-fn every_promise_names_its_test() {
+fn named_files_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let named = named_files(&text);
+    let cites_source = named.iter().any(|path| path.starts_with("src/"));
+    assert!(cites_source, "no file in src/ is named: {named:?}");
+    let missing: Vec<_> = named.iter().filter(|path| !root.join(path).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Each row of the tables of guarantees must name its test.
+#[test]
+fn every_promise_names_a_test() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md");
     let text = fs::read_to_string(path).unwrap();
-    let tables = text.split("## What holds, and by what").nth(1).unwrap();
-    let tables = tables.split("## What does not hold").next().unwrap();
+    let tables = text.split("## Guarantees").nth(1).unwrap();
+    let tables = tables.split("## Limits").next().unwrap();
     let rows =
-        tables.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what holds"));
+        tables.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| guarantee"));
     for row in rows.filter(|row| !row.starts_with("| ---")) {
         let tests = row.trim_end_matches('|').rsplit('|').next().unwrap();
         assert!(tests.contains("::") || tests.contains("by construction"), "{row}");

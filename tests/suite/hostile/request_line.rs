@@ -1,9 +1,9 @@
-//! What stands in the first line, and what is no HTTP at all.
+//! Request lines, other protocols and HTTP/1.0.
 
 use super::{Case, Expect, Expect::*, good, replaced, stage};
 use crate::support::{HOST, message::Message};
 
-/// In place of `POST /voice HTTP/1.1`.
+/// Lines that replace `POST /voice HTTP/1.1`.
 const LINES: &[(&str, &[u8], Expect)] = &[
     ("as it should be", b"POST /voice HTTP/1.1", Admitted),
     ("two spaces before the target", b"POST  /voice HTTP/1.1", Malformed),
@@ -106,8 +106,8 @@ const LINES: &[(&str, &[u8], Expect)] = &[
     ("a line break, escaped", b"POST /voice%0d%0aX:%20y HTTP/1.1", Refused(403)),
 ];
 
-/// No HTTP/1 at all.
-const STRANGERS: &[(&str, &[u8])] = &[
+/// Bytes of other protocols.
+const OTHER_PROTOCOLS: &[(&str, &[u8])] = &[
     ("nothing", b""),
     ("nonsense", b"nonsense\r\n\r\n"),
     ("NULs", &[0; 64]),
@@ -132,7 +132,7 @@ const STRANGERS: &[(&str, &[u8])] = &[
 ];
 
 #[test]
-fn request_lines() {
+fn malformed_request_lines_are_refused() {
     let bytes = good().bytes();
     let cases: Vec<_> = LINES
         .iter()
@@ -143,9 +143,9 @@ fn request_lines() {
     stage::play("request line", stage::ROUTES, &cases);
 }
 
-/// The same without a signature: refused earlier, or no better.
+/// The same without a signature: malformed lines stay malformed, all others are unsigned.
 #[test]
-fn unsigned_request_lines() {
+fn unsigned_malformed_request_lines_are_refused() {
     let bytes = Message::form("/voice", "a=1").bytes();
     let cases: Vec<_> = LINES
         .iter()
@@ -162,14 +162,14 @@ fn unsigned_request_lines() {
 }
 
 #[test]
-fn what_is_no_http() {
+fn other_protocols_are_refused() {
     let with = |finished: bool| {
-        STRANGERS.iter().map(move |(name, bytes)| {
+        OTHER_PROTOCOLS.iter().map(move |(name, bytes)| {
             let case = Case::new(name, *bytes, Malformed);
             if finished { case.finished() } else { case }
         })
     };
-    let followed = STRANGERS.iter().filter(|(_, bytes)| bytes.len() > 1 && bytes[0] != b'\r');
+    let followed = OTHER_PROTOCOLS.iter().filter(|(_, bytes)| bytes.len() > 1 && bytes[0] != b'\r');
     let followed = followed.map(|(name, bytes)| {
         let sent = [bytes, &good().bytes()[..]].concat();
         Case::new(&format!("{name}, then a good request"), sent, Malformed)
@@ -179,7 +179,7 @@ fn what_is_no_http() {
 }
 
 #[test]
-fn old_http() {
+fn http10_requests_are_judged_like_http11() {
     let bytes = good().bytes();
     let old = replaced(&bytes, b"HTTP/1.1", b"HTTP/1.0");
     let chunked = Message::form("/voice", "a=1").signed().chunked_bytes(3);

@@ -1,4 +1,4 @@
-//! What stands in the place of a signature.
+//! Missing, malformed and wrong signatures.
 
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
 use crate::support::{
@@ -7,10 +7,10 @@ use crate::support::{
     signer::{self, Mac},
 };
 
-/// A MAC of zeros, as the header has it.
+/// A MAC of zero bytes in base64.
 const ZEROS: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// One more line in a request that has no signature, or `GOOD` in it where the good one stands.
+/// Lines added to an unsigned request; `GOOD` stands for the valid signature.
 const UNSIGNED: &[(&str, &str, Expect)] = &[
     ("none", "X: y", Refused(418)),
     ("a look-alike", "X_Twilio_Signature: GOOD", Refused(418)),
@@ -116,7 +116,7 @@ const UNSIGNED: &[(&str, &str, Expect)] = &[
     ),
 ];
 
-/// The unsigned request with more lines.
+/// The unsigned request with these lines added.
 fn with_lines(lines: &str) -> Vec<u8> {
     let fields =
         format!("Host: {HOST}\r\nContent-Type: {FORM}\r\n{lines}\r\nContent-Length: 3\r\n\r\na=1");
@@ -132,7 +132,7 @@ fn good_signature() -> String {
 }
 
 #[test]
-fn signature_lines() {
+fn missing_or_malformed_signatures_are_refused() {
     let good = good_signature();
     let cases: Vec<_> = UNSIGNED
         .iter()
@@ -143,9 +143,9 @@ fn signature_lines() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// Twilio's libraries compare the text: only one text stands for a MAC.
+/// Twilio's libraries compare strings, so each MAC has one valid encoding.
 #[test]
-fn base64_that_is_not_canonical() {
+fn non_canonical_base64_signatures_are_refused() {
     let good = good_signature();
     let bare = good.trim_end_matches('=');
     let swapped = |from: char, to: char| good.replace(from, &to.to_string());
@@ -177,7 +177,7 @@ fn base64_that_is_not_canonical() {
     texts.retain(|(_, text)| *text != good);
     let mut cases: Vec<_> =
         texts.iter().map(|(name, text)| Case::new(name, presented(text), Refused(403))).collect();
-    // The last letter holds four bits; its other two have to be zero.
+    // The last character carries four bits; its other two must be zero (RFC 4648 section 3.5).
     let last = good.chars().nth(26).unwrap();
     for other in ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['+', '/']) {
         if other != last {
@@ -188,9 +188,8 @@ fn base64_that_is_not_canonical() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// One bit is as wrong as all.
 #[test]
-fn every_letter_counts() {
+fn signature_with_one_changed_character_is_refused() {
     let good = good_signature();
     let cases: Vec<_> = (0..27)
         .map(|at| {
@@ -202,7 +201,7 @@ fn every_letter_counts() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// URLs that were not asked for; the good request is for `https://hooks.example.com/voice`.
+/// URLs other than that of the good request, `https://hooks.example.com/voice`.
 const OTHER_URLS: &[&str] = &[
     "",
     "/voice",
@@ -229,9 +228,9 @@ const OTHER_URLS: &[&str] = &[
     "https://hooks.example.com/sms/in",
 ];
 
-/// Signatures of something else, all of them genuine.
+/// Valid signatures of other URLs.
 #[test]
-fn signatures_for_other_urls() {
+fn signatures_for_other_urls_are_refused() {
     let pairs = [(b"a".to_vec(), b"1".to_vec())];
     let cases: Vec<_> = OTHER_URLS
         .iter()
@@ -244,7 +243,7 @@ fn signatures_for_other_urls() {
 }
 
 #[test]
-fn signatures_of_something_else() {
+fn signatures_over_other_data_are_refused() {
     let voice = format!("{ORIGIN}/voice");
     let by = |token: &str| signer::sign_text(Mac::Sha1, token, format!("{voice}a1").as_bytes());
     let of = |text: &str| signer::sign_text(Mac::Sha1, TOKEN, text.as_bytes());
@@ -271,9 +270,9 @@ fn signatures_of_something_else() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// The port of https, written out or not: Twilio's own back ends differ, so both are its word.
+/// Twilio's products sign a URL with or without the default port; both are accepted.
 #[test]
-fn the_port_of_https_may_be_signed() {
+fn signature_with_default_https_port_is_admitted() {
     let pairs = [(b"a".to_vec(), b"1".to_vec())];
     let url = format!("{ORIGIN}:443/voice");
     let signature = signer::sign(Mac::Sha1, TOKEN, url.as_bytes(), &pairs);
@@ -284,9 +283,8 @@ fn the_port_of_https_may_be_signed() {
     );
 }
 
-/// A signature that comes after the body signs nothing.
 #[test]
-fn signatures_in_trailers() {
+fn signature_in_a_trailer_is_ignored() {
     let late = |lines: &str, trailer: &str| {
         let head =
             format!("POST /voice HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\n{lines}");
@@ -304,9 +302,9 @@ fn signatures_in_trailers() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// Fields that some servers believe in place of the request line.
+/// Fields that some servers use instead of the request line.
 #[test]
-fn overrides_are_not_believed() {
+fn override_headers_are_ignored() {
     let lines: [&[u8]; 6] = [
         b"X-HTTP-Method-Override: DELETE",
         b"X-Original-URL: /sms/in",
@@ -324,9 +322,9 @@ fn overrides_are_not_believed() {
     stage::play("signature", stage::ROUTES, &cases);
 }
 
-/// The same signature, the same parameters, another request that has the same text to sign.
+/// The signature is sent with other requests whose signed text is similar or equal.
 #[test]
-fn what_one_signature_can_be_replayed_as() {
+fn signature_reused_for_another_request_is_refused() {
     let signature = good_signature();
     let get =
         format!("GET /voicea1 HTTP/1.1\r\nHost: {HOST}\r\nX-Twilio-Signature: {signature}\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Requests within requests, behind requests, and connections that become something else.
+//! Pipelined requests, requests inside bodies, and upgrades.
 
 use super::{Case, Expect, Expect::*, framed, good, replaced, stage, with_line};
 use crate::support::{
@@ -6,13 +6,13 @@ use crate::support::{
     message::{FORM, Message},
 };
 
-/// A request that nobody signed.
+/// An unsigned request.
 fn bad() -> Message {
     Message::form("/voice", "a=1")
 }
 
 #[test]
-fn pipelines() {
+fn pipelined_requests_are_each_judged() {
     let (good, bad) = (good().bytes(), bad().bytes());
     let other = Message::form("/voice", "a=1").signed_by("other").bytes();
     let public = Message::get("/status/x").bytes();
@@ -51,9 +51,9 @@ fn pipelines() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// A body that is read by itself ends where it ends.
+/// Bodies larger than the read buffer are followed by further requests.
 #[test]
-fn pipelines_behind_long_bodies() {
+fn requests_behind_long_bodies_are_judged() {
     let bad = bad().bytes();
     let cases = [5_000, 60_000, 200_000].map(|length| {
         let long = Message::form("/voice", &format!("Body={}", "x".repeat(length))).signed();
@@ -64,9 +64,9 @@ fn pipelines_behind_long_bodies() {
     stage::play("smuggling", config, &cases);
 }
 
-/// What lies in a body stays there, read or not.
+/// A request inside a body is data, whether or not the body is read.
 #[test]
-fn requests_in_bodies() {
+fn requests_inside_bodies_are_never_requests() {
     let inner = Message::form("/voice?inner=1", "a=1").signed().bytes();
     let public = Message::get("/status/inner").bytes();
     let within = |path: &str, inner: &[u8]| {
@@ -110,7 +110,7 @@ fn requests_in_bodies() {
 }
 
 #[test]
-fn requests_in_bodies_of_other_methods() {
+fn requests_inside_get_and_head_bodies_are_never_requests() {
     let public = Message::get("/status/inner").bytes();
     let cases = [
         Case::new("a GET's", Message::get("/voice").body(&public).bytes(), Refused(418)),
@@ -119,9 +119,9 @@ fn requests_in_bodies_of_other_methods() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// The classic pairs: one server believes the length, the other the coding.
+/// CL.TE and TE.CL: one server uses `Content-Length`, the other `Transfer-Encoding`.
 #[test]
-fn desynchronised_lengths() {
+fn content_length_with_transfer_encoding_is_refused() {
     let hidden = Message::get("/status/hidden").bytes();
     let chunk = [b"0\r\n\r\n", &hidden[..]].concat();
     let length = format!("Content-Length: {}\r\n", chunk.len());
@@ -161,7 +161,7 @@ fn desynchronised_lengths() {
 
 type Fields = &'static [(&'static str, &'static str)];
 
-/// Upgrades: of the good GET, unless it says otherwise.
+/// Upgrade fields added to the good GET.
 const UPGRADES: &[(&str, Fields, Expect)] = &[
     (
         "h2c",
@@ -210,7 +210,7 @@ const UPGRADES: &[(&str, Fields, Expect)] = &[
 ];
 
 #[test]
-fn upgrades_that_are_no_handshake() {
+fn upgrades_other_than_a_websocket_handshake_are_dropped() {
     let with = |message: Message, fields: &[(&str, &str)]| {
         fields.iter().fold(message, |message, (name, value)| message.field(name, value)).bytes()
     };
@@ -227,7 +227,7 @@ fn upgrades_that_are_no_handshake() {
 }
 
 #[test]
-fn handshakes() {
+fn forged_handshakes_are_refused() {
     let handshake = || Message::handshake("/voice");
     let https = Message::get("/voice").signature(crate::support::TOKEN);
     let wss = handshake().signature(crate::support::TOKEN);
@@ -265,9 +265,10 @@ fn handshakes() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// Nothing separates a URL from the parameters behind it: what of the target may be moved is known.
+/// The signed text has no separator between URL and parameters, so some targets share a signature
+/// (SECURITY.md, limits of the scheme).
 #[test]
-fn handshakes_whose_target_was_altered() {
+fn handshakes_with_an_altered_target_are_refused_unless_the_signed_text_is_equal() {
     let targets = [
         ("/sms/x", Each(&[101])),
         ("/sms/x/", Each(&[101])),
@@ -288,9 +289,9 @@ fn handshakes_whose_target_was_altered() {
     stage::play("smuggling", &routes, &cases);
 }
 
-/// What follows a handshake that was refused is judged as what it is.
+/// Bytes after a refused handshake are not tunnelled.
 #[test]
-fn bytes_behind_a_refused_handshake() {
+fn bytes_after_a_refused_handshake_are_judged_as_a_request() {
     let handshake = || Message::handshake("/voice");
     let behind = |head: Vec<u8>| [head, bad().bytes()].concat();
     let cases = [
@@ -309,9 +310,9 @@ fn bytes_behind_a_refused_handshake() {
     stage::play("smuggling", stage::ROUTES, &cases);
 }
 
-/// What `Connection` names is dropped; it never takes anything that was judged along.
+/// `Connection` drops hop-by-hop fields only, never a field that was judged.
 #[test]
-fn nominations() {
+fn fields_named_in_connection_are_judged_and_kept() {
     let names = [
         "Host",
         "Content-Type",

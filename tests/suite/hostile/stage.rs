@@ -1,8 +1,14 @@
-//! Where the cases are played: a gate, an app that records, and the transport between.
+//! Runs the cases: a gate, an app that records every byte, and the transport before the gate.
+//!
+//! With `HOSTILE_CASE=TEXT` in the environment only the cases whose `class: name` contains TEXT run.
+//! A test that is run by its full name then fails when it has no such case; among several tests
+//! those without one pass, and [`hostile_case_selects_at_least_one_case`] fails when none has one.
 
 use std::{
-    io,
+    env, io,
     sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
 };
 
 use super::{Case, Expect, oracle};
@@ -15,11 +21,44 @@ use crate::support::{
     upstream::{Recorded, Upstream},
 };
 
-/// What carries HTTP.
+/// The protocol below HTTP.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Transport {
     Plain,
     Tls,
+}
+
+/// The variable that selects cases by a part of their name.
+const HOSTILE_CASE: &str = "HOSTILE_CASE";
+
+/// Cases that `HOSTILE_CASE` has selected in all tests of this process.
+static SELECTED: AtomicUsize = AtomicUsize::new(0);
+
+/// The cases to run: all, or those that `HOSTILE_CASE` names.
+pub(super) fn select<'c, T>(class: &str, cases: &'c [T], name: impl Fn(&T) -> &str) -> Vec<&'c T> {
+    let Ok(text) = env::var(HOSTILE_CASE) else { return cases.iter().collect() };
+    let is_named = |case: &&T| format!("{class}: {}", name(case)).contains(&text);
+    let selected: Vec<_> = cases.iter().filter(is_named).collect();
+    SELECTED.fetch_add(selected.len(), Ordering::Relaxed);
+    // libtest names the thread of each test after it.
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    let is_run_by_name = env::args().skip(1).any(|argument| argument == test);
+    assert!(!selected.is_empty() || !is_run_by_name, "{test}: no case contains {text:?}");
+    selected
+}
+
+/// libtest starts tests in alphabetical order, so all others in `hostile` have started by now and
+/// need a moment at most to select their cases.
+#[test]
+fn hostile_case_selects_at_least_one_case() {
+    let Ok(text) = env::var(HOSTILE_CASE) else { return };
+    for _ in 0..200 {
+        if SELECTED.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("no case of any test that ran contains {text:?}");
 }
 
 /// Short deadlines, small bodies, and a public route besides the guarded ones.
@@ -37,25 +76,29 @@ path = \"/status/*\"
 access = \"public\"
 ";
 
-/// What is not good HTTP is told so with one of these.
+/// Statuses of a response to malformed HTTP.
 pub(super) const MALFORMED: [u16; 7] = [400, 408, 413, 414, 431, 501, 505];
 
 pub(super) struct Stage {
     gate: Gate,
     pub(super) upstream: Upstream,
-    /// Puts TLS around what the cases send.
+    /// Wraps the connections of the cases in TLS.
     relay: Option<Relay>,
     next: AtomicUsize,
     /// Bytes of all the requests that the app has seen.
     seen: AtomicUsize,
 }
 
-/// Plays all cases over every transport and tells of all that went wrong.
+/// Runs the cases over every transport and fails with the names of all that went wrong.
 pub(super) fn play(class: &str, config: &str, cases: &[Case]) {
+    let cases = select(class, cases, |case| &case.name);
+    if cases.is_empty() {
+        return;
+    }
     let mut wrong = Vec::new();
     for transport in [Transport::Plain, Transport::Tls] {
         let stage = Stage::open(transport, "http/1.1", config);
-        for case in cases {
+        for case in &cases {
             if let Err(what) = stage.play(case) {
                 wrong.push(format!("{transport:?}, {class}: {}: {what}", case.name));
             }
@@ -103,7 +146,7 @@ impl Stage {
         spoken.map(|_| ()).map_err(|(_, what)| what)
     }
 
-    /// How many requests were admitted, or also what was wrong.
+    /// Returns the number of admitted requests; on failure also the reason.
     fn converse(&self, client: &mut Client, case: &Case) -> Result<usize, (usize, String)> {
         let mut admitted = 0;
         let outcome = self.read(client, case, &mut admitted);
@@ -151,7 +194,7 @@ impl Stage {
         }
     }
 
-    /// The connection ends as exact_len, or carries the next good request.
+    /// The connection must end if the response announced it, or else carry the next good request.
     fn goes_on(
         &self,
         client: &mut Client,
@@ -160,14 +203,18 @@ impl Stage {
         admitted: &mut usize,
     ) -> Result<(), String> {
         if closes || case.finished {
-            return if client.is_at_end() { Ok(()) } else { Err("no end as exact_len".into()) };
+            return if client.is_at_end() {
+                Ok(())
+            } else {
+                Err("no end although announced".into())
+            };
         }
         let more = self.good(client).map_err(|what| format!("on the same connection, {what}"))?;
         *admitted += more;
         Ok(())
     }
 
-    /// A good request has to be answered. Each is another one, so that they can be told apart.
+    /// Sends a good request, which must be admitted.
     fn good(&self, client: &mut Client) -> Result<usize, String> {
         client.send(&self.next_good().bytes());
         match client.try_response() {
@@ -177,18 +224,18 @@ impl Stage {
         }
     }
 
-    /// A request like no other, signed.
+    /// A signed request with a number of its own, so that the recorded ones can be distinguished.
     pub(super) fn next_good(&self) -> Message {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         Message::form(&format!("/voice?good={number}"), "a=1").signed()
     }
 
-    /// Exactly so many more requests, every one proven by a signer that is not the gate's, and not
-    /// a byte besides.
+    /// Checks that the app received exactly `count` more requests, each signed according to the
+    /// oracle, and no other byte.
     pub(super) fn app_saw(&self, count: usize) -> Result<(), String> {
         let new = self.upstream.taken();
         if let Some(what) = new.iter().find_map(oracle::objection) {
-            return Err(format!("the app was told {what}"));
+            return Err(format!("the app received {what}"));
         }
         if new.len() != count {
             let lines: Vec<_> = new.iter().map(Recorded::line).collect();
@@ -207,7 +254,7 @@ fn next(client: &mut Client, case: &Case) -> io::Result<Response> {
     if case.sent.starts_with(b"HEAD ") { client.try_head() } else { client.try_response() }
 }
 
-/// Malformed: an answer that says so and the end, or the end.
+/// Expects a malformed status and the end of the connection, or the end alone.
 fn ends(client: &mut Client, case: &Case, admitted: &mut usize) -> Result<(), String> {
     match next(client, case) {
         Ok(response) => is_refusal(&response, client, admitted),
@@ -233,7 +280,7 @@ fn is_refusal(
 
 fn is_end(error: &io::Error) -> Result<(), String> {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err("it hangs".into()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err("timeout".into()),
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
 };
 
-use super::{PATIENCE, fields_of, find, latin1, values};
+use super::{TEST_TIMEOUT, fields_of, find, latin1, values};
 
 /// One connection to the gate.
 pub(crate) struct Client {
@@ -13,15 +13,15 @@ pub(crate) struct Client {
     buffer: Vec<u8>,
 }
 
-/// A response as it came.
+/// A response as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     /// `HTTP/1.1 200 OK`
     pub(crate) line: String,
     pub(crate) status: u16,
-    /// Spelled as they came.
+    /// With the case of their names kept.
     pub(crate) fields: Vec<(String, String)>,
-    /// Without its chunking.
+    /// Decoded if it was chunked.
     pub(crate) body: Vec<u8>,
 }
 
@@ -37,19 +37,19 @@ impl Response {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the gate listens");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TEST_TIMEOUT).expect("the gate listens");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::new() }
     }
 
-    /// Writes; a gate that has already answered and closed may not want the rest.
+    /// Writes the bytes. Ignores an error, since a gate that has refused may close early.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let _closed = self.stream.write_all(bytes);
     }
 
-    /// Says that nothing more will come; a gate that has closed already may not hear it.
+    /// Closes the sending direction. Ignores an error, since the gate may have closed already.
     pub(crate) fn half_close(&self) {
         let _closed = self.stream.shutdown(Shutdown::Write);
     }
@@ -59,14 +59,14 @@ impl Client {
         self.try_response().expect("a whole response")
     }
 
-    /// The same, where the connection may end instead.
+    /// The same; an error if the connection ends instead.
     pub(crate) fn try_response(&mut self) -> io::Result<Response> {
         let response = self.try_head()?;
         let body = self.body(response.status, &response.fields)?;
         Ok(Response { body, ..response })
     }
 
-    /// The same without a body, as HEAD is answered.
+    /// The same without a body, for a response to HEAD.
     pub(crate) fn try_head(&mut self) -> io::Result<Response> {
         let head = self.until(b"\r\n\r\n")?;
         let text = latin1(&head);
@@ -133,7 +133,7 @@ impl Client {
         }
     }
 
-    /// Whether the gate has closed without another byte. A reset is an end as well.
+    /// Whether the gate closes or resets the connection without another byte.
     pub(crate) fn is_at_end(&mut self) -> bool {
         match self.fill() {
             Ok(()) => false,
@@ -143,11 +143,11 @@ impl Client {
         }
     }
 
-    /// Whether nothing comes for as long as `pause`.
+    /// Whether nothing is received during `pause`.
     pub(crate) fn stays_silent(&mut self, pause: std::time::Duration) -> bool {
         self.stream.set_read_timeout(Some(pause)).unwrap();
         let filled = self.fill();
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         filled.is_err_and(|error| {
             matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
         })

@@ -1,10 +1,10 @@
-//! HTTP/2 in raw frames: a client that may say anything, right or wrong (RFC 9113, RFC 7541).
+//! An HTTP/2 client that sends raw frames, valid or not (RFC 9113, RFC 7541).
 
 use std::{collections::HashMap, io};
 
 use super::client::Client;
 
-/// Name and value, as they are sent.
+/// Name and value as sent.
 pub(crate) type Field = (Vec<u8>, Vec<u8>);
 
 pub(crate) const DATA: u8 = 0;
@@ -18,33 +18,33 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
-/// A frame carries so much, where nothing else is agreed.
-const LARGEST: usize = 16_384;
-/// No table of fields: every answer's status can be read by itself.
+/// Default SETTINGS_MAX_FRAME_SIZE (RFC 9113 section 6.5.2).
+const MAX_FRAME_SIZE: usize = 16_384;
+/// SETTINGS_HEADER_TABLE_SIZE 0: the status of each response can be decoded without state.
 const NO_TABLE: [u8; 6] = [0, 1, 0, 0, 0, 0];
 
 /// One connection to the gate.
 pub(crate) struct Frames {
     client: Client,
     next: u32,
-    /// Of streams that have ended or begun to be answered.
+    /// Statuses of the streams with a response so far.
     statuses: HashMap<u32, u16>,
-    ended: HashMap<u32, Heard>,
+    ended: HashMap<u32, StreamResult>,
 }
 
-/// What became of a request.
+/// The result of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// An answer, to its end.
+pub(crate) enum StreamResult {
+    /// A complete response with this status.
     Status(u16),
-    /// The end of the stream, with this error.
+    /// RST_STREAM with this error code.
     Reset(u32),
     /// The end of the connection.
     Gone,
 }
 
 impl Frames {
-    /// Says hello.
+    /// Sends the connection preface and SETTINGS.
     pub(crate) fn open(client: Client) -> Self {
         let mut frames = Self { client, next: 1, statuses: HashMap::new(), ended: HashMap::new() };
         frames.client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -62,15 +62,15 @@ impl Frames {
         self.client.send(&frame(kind, flags, stream, payload));
     }
 
-    /// Whatever these are.
+    /// Sends bytes that need not be a frame.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.client.send(bytes);
     }
 
-    /// A block of fields, in as many frames as it needs.
+    /// Sends a header block in HEADERS and CONTINUATION frames.
     pub(crate) fn fields(&mut self, stream: u32, fields: &[Field], ends: bool) {
         let block = block(fields);
-        let mut pieces = block.chunks(LARGEST).peekable();
+        let mut pieces = block.chunks(MAX_FRAME_SIZE).peekable();
         let (mut kind, mut flags) = (HEADERS, if ends { END_STREAM } else { 0 });
         while let Some(piece) = pieces.next() {
             flags |= if pieces.peek().is_none() { END_HEADERS } else { 0 };
@@ -80,28 +80,28 @@ impl Frames {
     }
 
     pub(crate) fn data(&mut self, stream: u32, data: &[u8], ends: bool) {
-        let mut pieces = data.chunks(LARGEST).peekable();
+        let mut pieces = data.chunks(MAX_FRAME_SIZE).peekable();
         while let Some(piece) = pieces.next() {
             let last = ends && pieces.peek().is_none();
             self.send(DATA, if last { END_STREAM } else { 0 }, stream, piece);
         }
     }
 
-    /// What becomes of one request; what is said of others meanwhile is kept.
-    pub(crate) fn heard(&mut self, stream: u32) -> Heard {
+    /// Waits for the result of one stream; results of others are kept.
+    pub(crate) fn result_of(&mut self, stream: u32) -> StreamResult {
         loop {
-            if let Some(heard) = self.ended.remove(&stream) {
-                return heard;
+            if let Some(result) = self.ended.remove(&stream) {
+                return result;
             }
             if let Err(error) = self.listen() {
                 let waits = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
-                assert!(!waits.contains(&error.kind()), "it hangs");
-                return Heard::Gone;
+                assert!(!waits.contains(&error.kind()), "timeout");
+                return StreamResult::Gone;
             }
         }
     }
 
-    /// One frame.
+    /// Reads and handles one frame.
     fn listen(&mut self) -> io::Result<()> {
         let (kind, flags, stream, payload) = self.frame()?;
         let status = self.statuses.entry(stream).or_default();
@@ -110,13 +110,13 @@ impl Frames {
             GOAWAY if payload[4..8] != [0; 4] => return Err(io::ErrorKind::UnexpectedEof.into()),
             RESET => {
                 let error = u32::from_be_bytes(payload[..4].try_into().unwrap());
-                self.ended.entry(stream).or_insert(Heard::Reset(error));
+                self.ended.entry(stream).or_insert(StreamResult::Reset(error));
             }
             HEADERS if *status < 200 => *status = status_of(&payload),
             _ => {}
         }
         if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
-            self.ended.insert(stream, Heard::Status(self.statuses[&stream]));
+            self.ended.insert(stream, StreamResult::Status(self.statuses[&stream]));
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Every field in full, and none for the table (RFC 7541 §6.2.2).
+/// Encodes all fields as literals without indexing (RFC 7541 section 6.2.2).
 pub(crate) fn block(fields: &[Field]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -147,7 +147,7 @@ pub(crate) fn block(fields: &[Field]) -> Vec<u8> {
     block
 }
 
-/// A length of 7 bits or more (RFC 7541 §5.1).
+/// Encodes an integer with a 7-bit prefix (RFC 7541 section 5.1).
 fn number(length: usize, block: &mut Vec<u8>) {
     match u8::try_from(length) {
         Ok(small @ 0..=126) => block.push(small),
@@ -163,7 +163,7 @@ fn number(length: usize, block: &mut Vec<u8>) {
     }
 }
 
-/// The status, which is the first field.
+/// Decodes `:status`, the first field of a response.
 fn status_of(block: &[u8]) -> u16 {
     const KNOWN: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
     let start = block.iter().take_while(|&&byte| byte & 0xe0 == 0x20).count();
@@ -177,7 +177,7 @@ fn status_of(block: &[u8]) -> u16 {
     }
 }
 
-/// Three digits in Huffman's code: 0 to 2 have five bits, 3 to 9 have six (RFC 7541, appendix B).
+/// Decodes three Huffman-coded digits: 0 to 2 have five bits, 3 to 9 have six (RFC 7541 appendix B).
 fn digits(coded: &[u8]) -> u16 {
     let bits: Vec<u16> = coded
         .iter()

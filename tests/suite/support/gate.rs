@@ -1,6 +1,7 @@
-//! The real binary, started, listened to and ended.
+//! Starts the real binary, reads its log and stops it.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -17,7 +18,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    ORIGIN, PATIENCE, TOKEN,
+    ORIGIN, TEST_TIMEOUT, TOKEN,
     client::{Client, Response},
     message::Message,
     upstream::Upstream,
@@ -28,7 +29,8 @@ pub(crate) struct Gate {
     child: Child,
     address: SocketAddr,
     log: Arc<Log>,
-    taken: AtomicUsize,
+    /// Ids of the requests whose log entry was returned by [`Gate::outcome_of`].
+    taken: Mutex<HashSet<String>>,
     folder: Folder,
 }
 
@@ -39,12 +41,12 @@ struct Log {
 }
 
 impl Gate {
-    /// Runs with this configuration; `listen` is put before it.
+    /// Runs the gate with this configuration, `listen` put before it.
     pub(crate) fn start(config: &str) -> Self {
         Self::start_in(Folder::new(), config, &[])
     }
 
-    /// The same, its file in a folder where others may lie already, with more variables.
+    /// The same with the configuration in this folder and with more environment variables.
     pub(crate) fn start_in(folder: Folder, config: &str, variables: &[(&str, &str)]) -> Self {
         let file = folder.write("gatekeeper.toml", &listening(config));
         let mut command = command(&["run", "-c", &file.display().to_string()]);
@@ -52,7 +54,7 @@ impl Gate {
         Self::launch(command, folder)
     }
 
-    /// Runs what becomes a gate; the first that it listens on is TCP.
+    /// Runs a command that becomes a gate. Its first listener must be TCP.
     pub(crate) fn launch(mut command: Command, folder: Folder) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
@@ -60,19 +62,19 @@ impl Gate {
         let writing = Arc::clone(&log);
         thread::spawn(move || writing.fill(stderr));
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
-        let taken = AtomicUsize::new(0);
+        let taken = Mutex::default();
         let mut gate = Self { child, address: unspecified, log, taken, folder };
         let listening = gate.log.nth("listening", 0);
         gate.address = listening["address"].as_str().unwrap().parse().unwrap();
         gate
     }
 
-    /// One guarded route, `/*`.
+    /// A gate with one guarded route, `/*`.
     pub(crate) fn before(upstream: &Upstream) -> Self {
         Self::start(&guarded(upstream, ""))
     }
 
-    /// The same with more keys at the top, or tables.
+    /// The same with more top-level keys or tables.
     pub(crate) fn with(upstream: &Upstream, more: &str) -> Self {
         Self::start(&guarded(upstream, more))
     }
@@ -85,25 +87,44 @@ impl Gate {
         Client::connect(self.address)
     }
 
-    /// One request over a connection of its own, and the answer.
+    /// Sends one request over a new connection and returns the response.
     pub(crate) fn answer(&self, message: &Message) -> Response {
         let mut client = self.connect();
         client.send(&message.bytes());
         client.response()
     }
 
-    /// What is logged of the next request.
-    pub(crate) fn outcome(&self) -> Outcome {
-        let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        Outcome(self.log.nth("request", number))
+    /// Waits for the log entry of this request and returns it.
+    pub(crate) fn outcome_of(&self, message: &Message) -> Outcome {
+        self.outcome_at(&message.method, &message.target)
     }
 
-    /// Asks it to end, as a supervisor would.
+    /// The same for a request that is given by its method and target.
+    ///
+    /// Entries are matched by method and path and returned once each, by their request id. Other
+    /// requests may be logged before or after. Panics when two entries match: which of them is
+    /// meant would then depend on their order.
+    pub(crate) fn outcome_at(&self, method: &str, target: &str) -> Outcome {
+        let path = target.split('?').next().unwrap_or_default();
+        let mut taken = self.taken.lock().unwrap();
+        let entries = self.log.wait_for(&format!("{method} {path}"), |entry| {
+            entry["message"] == "request"
+                && entry["method"] == method
+                && entry["path"] == path
+                && !taken.contains(entry["id"].as_str().unwrap())
+        });
+        assert_eq!(entries.len(), 1, "several requests match {method} {path}: {entries:?}");
+        let outcome = Outcome(entries.into_iter().next().unwrap());
+        taken.insert(outcome.text("id").to_owned());
+        outcome
+    }
+
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
     }
 
-    /// Asks it to read everything anew.
+    /// Sends SIGHUP, which reloads the configuration.
     pub(crate) fn hang_up(&self) {
         self.signal("-HUP");
     }
@@ -113,7 +134,7 @@ impl Gate {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// Replaces its configuration.
+    /// Overwrites its configuration file.
     pub(crate) fn rewrite(&self, config: &str) {
         self.folder.write("gatekeeper.toml", &listening(config));
     }
@@ -122,18 +143,18 @@ impl Gate {
         &self.folder
     }
 
-    /// The `number`th line with this message, once it is there.
-    pub(crate) fn said(&self, message: &str, number: usize) -> Value {
+    /// Waits for the `number`th log entry with this message, counted from 0.
+    pub(crate) fn log_entry(&self, message: &str, number: usize) -> Value {
         self.log.nth(message, number)
     }
 
-    /// A connection to its admin listener.
+    /// Connects to its admin listener.
     pub(crate) fn admin(&self) -> Client {
-        let line = self.said("admin listening", 0);
+        let line = self.log_entry("admin listening", 0);
         Client::connect(line["address"].as_str().unwrap().parse().unwrap())
     }
 
-    /// What Prometheus reads of one metric, labels included.
+    /// Reads one metric, named with its labels, from `/metrics`.
     pub(crate) fn figure(&self, name: &str) -> Option<f64> {
         let mut admin = self.admin();
         admin.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -142,23 +163,23 @@ impl Gate {
         Some(value.parse().unwrap())
     }
 
-    /// How it ended, once it has.
+    /// Waits for the gate to exit and returns its exit code.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         wait(&mut self.child)
     }
 
-    /// Everything said so far.
+    /// Everything logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lines.lock().unwrap().join("\n")
     }
 }
 
-/// Any port will do.
+/// Adds a listener on a free port.
 fn listening(config: &str) -> String {
     format!("listen = \"127.0.0.1:0\"\n{config}")
 }
 
-/// A configuration with the tests' origin and token, and `more`.
+/// A configuration with the tests' origin and token, followed by `more`.
 pub(crate) fn guarded(upstream: &Upstream, more: &str) -> String {
     let url = upstream.url();
     format!(
@@ -166,16 +187,16 @@ pub(crate) fn guarded(upstream: &Upstream, more: &str) -> String {
     )
 }
 
-/// Ends the process that was started, and no other.
+/// Kills the process that was started, and no other.
 impl Drop for Gate {
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
         if thread::panicking() {
             // The harness shows it with the failed test only.
-            let said = self.log();
-            let tail = said.lines().rev().take(20).collect::<Vec<_>>();
-            println!("the gate said, last line first:\n{}", tail.join("\n"));
+            let log = self.log();
+            let tail = log.lines().rev().take(20).collect::<Vec<_>>();
+            println!("log of the gate, last line first:\n{}", tail.join("\n"));
         }
     }
 }
@@ -188,31 +209,46 @@ impl Log {
         }
     }
 
-    /// The `number`th line with this message, once it is there.
+    /// Waits for the `number`th entry with this message, counted from 0.
     fn nth(&self, message: &str, number: usize) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_until(&format!("line {number} {message:?}"), |entries| {
+            entries.into_iter().filter(|entry| entry["message"] == message).nth(number)
+        })
+    }
+
+    /// Waits until at least one entry matches; returns all that match.
+    fn wait_for(&self, what: &str, is_match: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.wait_until(what, |entries| {
+            let found: Vec<_> = entries.into_iter().filter(&is_match).collect();
+            (!found.is_empty()).then_some(found)
+        })
+    }
+
+    /// Waits until `select` finds something in the entries so far; panics after [`TEST_TIMEOUT`].
+    fn wait_until<T>(&self, what: &str, select: impl Fn(Vec<Value>) -> Option<T>) -> T {
+        let deadline = Instant::now() + TEST_TIMEOUT;
         let mut lines = self.lines.lock().unwrap();
         loop {
-            let parsed = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            if let Some(line) = parsed.filter(|line| line["message"] == message).nth(number) {
-                return line;
+            let parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+            if let Some(found) = select(parsed.collect()) {
+                return found;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
                 drop(lines);
-                panic!("no line {number} {message:?}");
+                panic!("not logged: {what}");
             }
-            lines = self.grown.wait_timeout(lines, left).unwrap().0;
+            lines = self.grown.wait_timeout(lines, remaining).unwrap().0;
         }
     }
 }
 
-/// One line at the end of one request.
+/// The log entry of one request.
 #[derive(Debug)]
 pub(crate) struct Outcome(Value);
 
 impl Outcome {
-    /// A member as text; empty where there is none.
+    /// A member as text; empty when it is absent.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.0[name].as_str().unwrap_or_default()
     }
@@ -230,27 +266,27 @@ impl Outcome {
     }
 }
 
-/// What a command said and how it ended.
+/// Output and exit code of a command.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Said {
+impl CommandOutput {
     pub(crate) fn all(&self) -> String {
         format!("{}\n{}", self.stdout, self.stderr)
     }
 }
 
-/// `gatekeeper check` of one file.
-pub(crate) fn check(file: &Path) -> Said {
+/// Runs `gatekeeper check` on one file.
+pub(crate) fn check(file: &Path) -> CommandOutput {
     run(&["check", "-c", &file.display().to_string()])
 }
 
-/// Runs a command to its end.
-pub(crate) fn run(arguments: &[&str]) -> Said {
+/// Runs a command until it exits.
+pub(crate) fn run(arguments: &[&str]) -> CommandOutput {
     let mut child = command(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -260,12 +296,12 @@ pub(crate) fn run(arguments: &[&str]) -> Said {
     let stdout = child.stdout.take().map(reader).unwrap();
     let stderr = child.stderr.take().map(reader).unwrap();
     let code = wait(&mut child);
-    Said { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    CommandOutput { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
 }
 
-/// Waits for a process to end by itself; one that does not is ended.
+/// Waits for a process to exit; kills it after [`TEST_TIMEOUT`].
 fn wait(child: &mut Child) -> Option<i32> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
@@ -281,14 +317,14 @@ fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-/// The binary, with nothing of the environment but what the tests' files name.
+/// The binary with only those environment variables that the tests' files name.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
     command.args(arguments).env_clear().env("TWILIO_AUTH_TOKEN", TOKEN).env("EMPTY_TOKEN", "");
     command
 }
 
-/// A folder that is gone when it is dropped.
+/// A temporary folder, deleted when dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {

@@ -1,7 +1,7 @@
-//! A path as the most lenient app reads it.
+//! Resolves a path as the most lenient app would.
 
-/// Decoded, folded, cut at `;`, at what ends a path
-/// and at controls, dot segments and empty ones resolved.
+/// Decodes, lowercases, cuts segments at `;`, at path delimiters and at control characters, and
+/// removes dot segments and empty ones.
 pub(crate) fn read(path: &[u8]) -> Vec<u8> {
     let decoded = decoded(path);
     let ended = |byte: &u8| byte.is_ascii_control() || matches!(byte, b'?' | b'#');

@@ -1,4 +1,4 @@
-//! Requests as they go over the wire, byte for byte, and their signatures.
+//! Requests, their bytes on the wire and their signatures.
 
 use super::{
     HOST, ORIGIN, TOKEN,
@@ -8,7 +8,7 @@ use super::{
 /// The content type of a form.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A request in the making.
+/// A request to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) method: String,
@@ -33,7 +33,7 @@ impl Message {
         Self::new("GET", target)
     }
 
-    /// A form, as Twilio sends most of what it sends.
+    /// A form POST, the usual Twilio webhook.
     pub(crate) fn form(target: &str, body: &str) -> Self {
         Self::post(target, FORM, body.as_bytes())
     }
@@ -42,7 +42,7 @@ impl Message {
         Self::new("POST", target).field("Content-Type", content_type).body(body)
     }
 
-    /// A JSON body whose hash stands in the URL.
+    /// A JSON body with its hash in the URL.
     pub(crate) fn json(path: &str, body: &str) -> Self {
         let target = format!("{path}?bodySHA256={}", signer::sha256_hex(body.as_bytes()));
         Self::post(&target, "application/json", body.as_bytes())
@@ -66,7 +66,7 @@ impl Message {
         self
     }
 
-    /// The same for another target; a signature that it has already stays as it is.
+    /// Changes the target and keeps an existing signature.
     pub(crate) fn aimed_at(mut self, target: &str) -> Self {
         target.clone_into(&mut self.target);
         self

@@ -1,4 +1,4 @@
-//! What every test needs: a signer, an app that records, a gate, a client.
+//! Shared by all tests: the signer, the recording app, the gate and the clients.
 
 mod basics;
 pub(crate) mod client;
@@ -10,4 +10,4 @@ pub(crate) mod signer;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
-pub(crate) use basics::{HOST, ORIGIN, PATIENCE, TOKEN, fields_of, find, latin1, values};
+pub(crate) use basics::{HOST, ORIGIN, TEST_TIMEOUT, TOKEN, fields_of, find, latin1, values};

@@ -1,5 +1,5 @@
-//! Twilio's scheme once more: written from its documentation, naive, and sharing no code with the
-//! gate. Another HMAC, another decoder, another sort.
+//! An independent, naive implementation of Twilio's scheme, written from its documentation. Shares
+//! no code with the gate: another HMAC, decoder and sort.
 
 use ring::{digest, hmac};
 
@@ -18,7 +18,7 @@ pub(crate) fn sign(mac: Mac, token: &str, url: &[u8], pairs: &[Pair]) -> String 
     sign_text(mac, token, &signed_text(url, pairs))
 }
 
-/// The same for a text that is already put together.
+/// The same for a given text.
 pub(crate) fn sign_text(mac: Mac, token: &str, text: &[u8]) -> String {
     let algorithm = match mac {
         Mac::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
@@ -125,7 +125,7 @@ pub(crate) fn bytes_of_base64(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_signer_signs_as_twilio_documents() {
+fn signer_reproduces_twilios_documented_signatures() {
     let form = b"CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212";
     let url = b"https://mycompany.com/myapp.php?foo=1&bar=2";
     let signature = sign(Mac::Sha1, "12345", url, &pairs_of(form));
@@ -133,7 +133,7 @@ fn the_signer_signs_as_twilio_documents() {
 }
 
 #[test]
-fn the_signer_encodes_as_the_rfcs_do() {
+fn signer_base64_matches_rfc_4648() {
     // RFC 4648, section 10
     for (bytes, text) in
         [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]

@@ -1,5 +1,4 @@
-//! Certificates made for a test, and relays that put TLS or a Unix socket between two who speak
-//! plain TCP.
+//! Certificates for tests, and relays that put TLS or a Unix socket between two plain TCP ends.
 
 use std::{
     future::Future,
@@ -27,9 +26,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{HOST, PATIENCE, gate::Folder};
+use super::{HOST, TEST_TIMEOUT, gate::Folder};
 
-/// A certificate authority of a test's own, with a folder for what it issues.
+/// A certificate authority with a folder for the certificates that it issues.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     pub(crate) folder: Folder,
@@ -51,7 +50,7 @@ impl Authority {
         Self { issuer, folder: Folder::new() }
     }
 
-    /// `ca.pem`, for whoever shall trust it.
+    /// The path of `ca.pem`, for clients that trust it.
     pub(crate) fn ca(&self) -> PathBuf {
         self.folder.write("ca.pem", &self.issuer.pem())
     }
@@ -103,8 +102,8 @@ impl Authority {
         config
     }
 
-    /// A server that shows this certificate, asks for one of this authority or not, and speaks
-    /// these protocols.
+    /// A server with this certificate and these protocols that may require a client certificate of
+    /// this authority.
     pub(crate) fn server(&self, pair: &Pair, asks: bool, alpn: &[&str]) -> ServerConfig {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -135,7 +134,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Ends, with all that it relays, when it is dropped.
+/// Stops, with all relayed connections, when dropped.
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     _runtime: Background,
@@ -163,7 +162,7 @@ impl Drop for Background {
 }
 
 impl Relay {
-    /// Takes TLS and passes on what is in it.
+    /// Accepts TLS and relays the plain bytes.
     pub(crate) fn from_tls(config: ServerConfig, to: SocketAddr) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Self::between(move |stream| {
@@ -172,7 +171,7 @@ impl Relay {
         })
     }
 
-    /// Takes plain bytes and passes them on within TLS, to whom this name is promised.
+    /// Accepts plain bytes and relays them over TLS.
     pub(crate) fn to_tls(config: ClientConfig, to: SocketAddr) -> Self {
         let connector = TlsConnector::from(Arc::new(config));
         Self::between(move |stream| {
@@ -201,13 +200,13 @@ impl Relay {
     }
 }
 
-/// Shakes hands with a gate, if one still listens there.
+/// Performs a TLS handshake with a gate, if one still listens there.
 pub(crate) fn shake(
     config: &Arc<ClientConfig>,
     address: SocketAddr,
 ) -> io::Result<StreamOwned<ClientConnection, std::net::TcpStream>> {
-    let mut socket = std::net::TcpStream::connect_timeout(&address, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut socket = std::net::TcpStream::connect_timeout(&address, TEST_TIMEOUT)?;
+    socket.set_read_timeout(Some(TEST_TIMEOUT))?;
     let name = ServerName::try_from(HOST).unwrap();
     let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
     while client.is_handshaking() {
@@ -216,7 +215,7 @@ pub(crate) fn shake(
     Ok(StreamOwned::new(client, socket))
 }
 
-/// Takes connections at a Unix socket and passes them on.
+/// Accepts connections on a Unix socket and relays them.
 pub(crate) fn from_unix(path: &Path, to: SocketAddr) -> Background {
     let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
     listener.set_nonblocking(true).unwrap();

@@ -1,4 +1,4 @@
-//! An app that writes down every byte it is sent and answers as a test tells it to.
+//! An app that records every received byte and answers as the test configures.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use super::{PATIENCE, fields_of, find, latin1, values};
+use super::{TEST_TIMEOUT, fields_of, find, latin1, values};
 
-/// The answer of an app that has nothing special to say.
+/// The default response body.
 pub(crate) const TWIML: &str = "<Response><Say>Sunny</Say></Response>";
 
-/// A request as it arrived.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
     /// From the request line to the empty line, verbatim.
@@ -39,7 +39,7 @@ impl Recorded {
     }
 }
 
-/// What the app does with a request.
+/// The response of the app to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pieces: Vec<Vec<u8>>,
@@ -47,16 +47,16 @@ pub(crate) struct Answer {
     then: Then,
 }
 
-/// What it does with the connection afterwards.
+/// The state of the connection after the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
     Keep,
-    /// Closes when it has idled for so long.
+    /// Closes after this idle time.
     KeepFor(Duration),
     Close,
-    /// Reads nothing more, says nothing more.
+    /// Stays open without reading or writing.
     Hold,
-    /// Sends back what it is sent.
+    /// Echoes every byte.
     Echo,
 }
 
@@ -86,7 +86,7 @@ impl Answer {
         Self { pieces, pause: Duration::ZERO, then: Then::Keep }
     }
 
-    /// Not a byte.
+    /// No response at all.
     pub(crate) fn nothing() -> Self {
         Self::pieces(&[])
     }
@@ -129,7 +129,7 @@ impl Upstream {
         })
     }
 
-    /// Answers everything alike.
+    /// Gives every request this answer.
     pub(crate) fn answering(answer: Answer) -> Self {
         Self::playing(move |_| answer.clone())
     }
@@ -139,7 +139,7 @@ impl Upstream {
         Self::on(listener, Box::new(play))
     }
 
-    /// The same again on an address that another one had.
+    /// The same on this address.
     pub(crate) fn start_at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         Self::on(listener, Box::new(|_| Answer::twiml()))
@@ -169,44 +169,44 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    /// What has arrived so far.
+    /// All requests received so far.
     pub(crate) fn requests(&self) -> Vec<Recorded> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// What has arrived since this was asked last; it is kept no longer.
+    /// Removes and returns the requests received since the last call.
     pub(crate) fn taken(&self) -> Vec<Recorded> {
         std::mem::take(&mut self.shared.requests.lock().unwrap())
     }
 
-    /// The only request that arrived.
+    /// The only request; panics if there are others.
     pub(crate) fn only(&self) -> Recorded {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "the app saw {requests:?}");
         requests.remove(0)
     }
 
-    /// The first `count` requests, once they are here.
+    /// Waits for `count` requests and returns them.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Recorded> {
         let requests = self.shared.requests.lock().unwrap();
         let waiting = |requests: &mut Vec<Recorded>| requests.len() < count;
         let (requests, late) =
-            self.shared.arrived.wait_timeout_while(requests, PATIENCE, waiting).unwrap();
+            self.shared.arrived.wait_timeout_while(requests, TEST_TIMEOUT, waiting).unwrap();
         assert!(!late.timed_out(), "only {} of {count} requests arrived", requests.len());
         requests.clone()
     }
 
-    /// Every byte that it was ever sent, requests or not.
+    /// The number of bytes received in total, requests or not.
     pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::SeqCst)
     }
 
-    /// How many connections it was offered.
+    /// The number of connections accepted.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.lock().unwrap().len()
     }
 
-    /// What followed a handshake before it was answered.
+    /// Bytes received after a handshake and before its response.
     pub(crate) fn early(&self) -> Vec<u8> {
         self.shared.early.lock().unwrap().clone()
     }
@@ -216,7 +216,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        let _wake = TcpStream::connect_timeout(&self.address, PATIENCE);
+        let _wake = TcpStream::connect_timeout(&self.address, TEST_TIMEOUT);
         if let Some(acceptor) = self.acceptor.take() {
             let _ended = acceptor.join();
         }
@@ -246,19 +246,19 @@ struct Session {
 }
 
 impl Session {
-    /// Its own file descriptor is not the last one; so it has to say that it closes.
+    /// Shuts the socket down explicitly, since other descriptors of it stay open.
     fn serve(mut self) {
         let _nodelay = self.stream.set_nodelay(true);
-        let mut patience = PATIENCE;
-        while let Some(request) = self.request(patience) {
+        let mut timeout = TEST_TIMEOUT;
+        while let Some(request) = self.request(timeout) {
             let answer = (self.shared.play)(&request);
             self.shared.requests.lock().unwrap().push(request);
             self.shared.arrived.notify_all();
             if self.answer(&answer).is_none() {
                 break;
             }
-            patience = match answer.then {
-                Then::Keep => PATIENCE,
+            timeout = match answer.then {
+                Then::Keep => TEST_TIMEOUT,
                 Then::KeepFor(period) => period,
                 Then::Close => break,
                 Then::Hold => return,
@@ -268,8 +268,8 @@ impl Session {
         let _closed = self.stream.shutdown(Shutdown::Both);
     }
 
-    fn request(&mut self, patience: Duration) -> Option<Recorded> {
-        self.stream.set_read_timeout(Some(patience)).ok()?;
+    fn request(&mut self, timeout: Duration) -> Option<Recorded> {
+        self.stream.set_read_timeout(Some(timeout)).ok()?;
         let head = self.until(b"\r\n\r\n")?;
         let fields = fields_of(&head);
         let body = if values(&fields, "Transfer-Encoding").is_empty() {
@@ -302,10 +302,10 @@ impl Session {
     }
 
     fn echo(mut self) {
-        let _patient = self.stream.set_read_timeout(Some(PATIENCE));
+        let _patient = self.stream.set_read_timeout(Some(TEST_TIMEOUT));
         loop {
-            let said = std::mem::take(&mut self.buffer);
-            if self.stream.write_all(&said).is_err() || self.fill().is_none() {
+            let bytes = std::mem::take(&mut self.buffer);
+            if self.stream.write_all(&bytes).is_err() || self.fill().is_none() {
                 let _closed = self.stream.shutdown(Shutdown::Write);
                 return;
             }

@@ -1,9 +1,9 @@
-//! The feature `otlp`: what a collector is sent.
+//! Spans sent to a collector (feature `otlp`).
 
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    PATIENCE, TOKEN, find,
+    TEST_TIMEOUT, TOKEN, find,
     gate::{Folder, Gate, guarded},
     latin1,
     message::Message,
@@ -15,7 +15,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
-/// Takes what it is sent, as OTLP's empty answer says.
+/// A collector that accepts every export with an empty OTLP response.
 fn collector() -> Upstream {
     Upstream::answering(Answer::raw(
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n",
@@ -27,7 +27,7 @@ fn gate(app: &Upstream, collector: &str) -> Gate {
     Gate::start_in(Folder::new(), &guarded(app, ADMIN), &variables)
 }
 
-/// A text attribute, as protobuf writes it.
+/// A string attribute in protobuf encoding.
 fn text(name: &str, value: &str) -> Vec<u8> {
     let length = u8::try_from(value.len()).unwrap();
     let mut bytes = vec![0x0a, u8::try_from(name.len()).unwrap()];
@@ -37,7 +37,7 @@ fn text(name: &str, value: &str) -> Vec<u8> {
     bytes
 }
 
-/// A text, or the bytes of an id, in field `number` of a message.
+/// A string or the bytes of an id as field `number` of a protobuf message.
 fn member(number: u8, value: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, u8::try_from(value.len()).unwrap()], value].concat()
 }
@@ -53,7 +53,7 @@ fn assert_says(sent: &Recorded, part: &[u8]) {
 }
 
 #[test]
-fn a_proven_request_is_a_span_of_its_callers_trace() {
+fn admitted_request_is_a_span_of_the_callers_trace() {
     let (app, collector) = (Upstream::start(), collector());
     let gate = gate(&app, &collector.url());
     let parent = format!("00-{TRACE}-{CALLER}-01");
@@ -80,7 +80,7 @@ fn a_proven_request_is_a_span_of_its_callers_trace() {
         ("gatekeeper.verdict", "admitted"),
         ("gatekeeper.key", "auth_tokens[0]"),
         ("gatekeeper.candidate", "received"),
-        ("gatekeeper.request_id", gate.outcome().text("id")),
+        ("gatekeeper.request_id", gate.outcome_of(&message).text("id")),
     ] {
         assert_says(&sent, &text(name, value));
     }
@@ -91,7 +91,7 @@ fn a_proven_request_is_a_span_of_its_callers_trace() {
 }
 
 #[test]
-fn a_refused_request_is_a_span_of_its_own_trace() {
+fn refused_request_is_a_span_of_a_new_trace() {
     let (app, collector) = (Upstream::start(), collector());
     let gate = gate(&app, &collector.url());
     let message = Message::new("BREW", "/pot").field("traceparent", "00-0-0-01");
@@ -106,7 +106,7 @@ fn a_refused_request_is_a_span_of_its_own_trace() {
 }
 
 #[test]
-fn a_caller_that_is_not_sampled_is_left_alone() {
+fn unsampled_caller_gets_no_span() {
     let (app, collector) = (Upstream::start(), collector());
     let mut gate = gate(&app, &collector.url());
     let not_sampled = format!("00-{TRACE}-{CALLER}-00");
@@ -120,7 +120,7 @@ fn a_caller_that_is_not_sampled_is_left_alone() {
 }
 
 #[test]
-fn the_last_spans_are_sent_before_the_end() {
+fn pending_spans_are_sent_before_exit() {
     let (app, collector) = (Upstream::start(), collector());
     let mut gate = gate(&app, &collector.url());
     for _ in 0..2 {
@@ -133,21 +133,21 @@ fn the_last_spans_are_sent_before_the_end() {
 }
 
 #[test]
-fn a_collector_that_is_away_costs_its_spans_and_nothing_else() {
+fn unreachable_collector_loses_spans_only() {
     let app = Upstream::start();
     let gate = gate(&app, "http://127.0.0.1:1");
     assert_eq!(gate.answer(&Message::form("/a", "b=c").signed()).status, 200);
-    gate.said("spans cannot be sent", 0);
-    let deadline = Instant::now() + PATIENCE;
+    gate.log_entry("spans cannot be sent", 0);
+    let deadline = Instant::now() + TEST_TIMEOUT;
     while gate.figure("gatekeeper_spans_dropped_total") != Some(1.0) {
         assert!(Instant::now() < deadline, "the span is not counted");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// SSL_CERT_FILE names the roots that are this system's.
+/// SSL_CERT_FILE replaces the roots of this system.
 #[test]
-fn over_tls_a_collector_must_be_trusted() {
+fn untrusted_collector_gets_no_spans() {
     let authority = Authority::new();
     let pair = authority.issue("localhost", 2099);
     let (app, collector) = (Upstream::start(), collector());
@@ -163,15 +163,15 @@ fn over_tls_a_collector_must_be_trusted() {
         let gate = Gate::start_in(Folder::new(), &guarded(&app, ""), &variables);
         assert_eq!(gate.answer(&Message::form("/a", "b=c").signed()).status, 200);
         match headers {
-            "x-who=stranger" => drop(gate.said("spans cannot be sent", 0)),
+            "x-who=stranger" => drop(gate.log_entry("spans cannot be sent", 0)),
             _ => assert_eq!(collector.wait_for(1)[0].values("x-who"), ["trusted"]),
         }
     }
 }
 
-/// More than the queue takes, in front of a collector that never answers.
+/// Sends more spans than the queue holds to a collector that never answers.
 #[test]
-fn a_collector_that_hangs_delays_no_request() {
+fn hanging_collector_delays_no_request() {
     let (app, collector) = (Upstream::start(), Upstream::answering(Answer::nothing()));
     let gate = gate(&app, &collector.url());
     let message = Message::form("/a", "b=c").signed().bytes();
@@ -184,7 +184,7 @@ fn a_collector_that_hangs_delays_no_request() {
 }
 
 #[test]
-fn without_a_collector_nothing_is_sent() {
+fn no_span_is_sent_without_a_collector() {
     let (app, collector) = (Upstream::start(), collector());
     let mut gate = gate(&app, "");
     assert_eq!(gate.answer(&Message::form("/a", "b=c").signed()).status, 200);
