@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{connection, response, worker::Worker};
+use super::{connection, response, shutdown::LINGER, worker::Worker};
 use crate::limits::{ConnectionPermit, LimitReached};
 use crate::net::{Acceptor, Socket};
 
@@ -69,7 +69,7 @@ impl Worker {
     fn reject(&self, socket: Socket, limit: LimitReached) {
         let refused = &self.shared.observer.metrics.refused_connections;
         refused.with_label_values(&[limit.label()]).inc();
-        if let Some(until) = Instant::now().checked_add(connection::LINGER) {
+        if let Some(until) = Instant::now().checked_add(LINGER) {
             let close = connection::lingering_close(socket, response::OVERLOADED);
             tokio::spawn(timeout_at(until, close));
         }

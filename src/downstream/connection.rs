@@ -15,15 +15,13 @@ use tokio::{
 use super::{
     http1::{self, Disposition},
     http2,
+    shutdown::LINGER,
     worker::Worker,
 };
 use crate::limits::ConnectionPermit;
 use crate::net::{Protocol, Socket, Stream, accept_tls};
 use crate::upstream::Tunnel;
 
-/// Time for a peer to read a last response, and for an idle connection to be used once more when
-/// the process shuts down.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Most bytes that are read and discarded after a last response: a body that was not wanted, so that
 /// its sender reads the response.
 const MAX_DISCARD: usize = 1024 * 1024;

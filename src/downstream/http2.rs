@@ -25,9 +25,9 @@ use tokio::time::sleep;
 
 use super::{
     activity::{Activity, StreamExecutor},
-    connection::LINGER,
     handler::RequestHandler,
     response::Http2ResponseBody,
+    shutdown::LINGER,
     worker::Worker,
 };
 use crate::gate::RequestBody;

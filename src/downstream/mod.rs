@@ -10,8 +10,10 @@ mod http2;
 mod response;
 mod shutdown;
 mod state;
+mod thread;
 mod worker;
 
 pub use shutdown::Shutdown;
 pub use state::{Shared, Snapshot};
-pub use worker::{Worker, work};
+pub use thread::work;
+pub use worker::Worker;

@@ -7,6 +7,10 @@ use std::{
 
 use tokio::{sync::watch, time::sleep};
 
+/// Time for a peer to read a last response, and for an idle connection to be used once more when
+/// the process shuts down.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
 /// The phase of the process: serving, then draining (still accepting), then shutting down.
 #[derive(Debug)]
 pub struct Shutdown {

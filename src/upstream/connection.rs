@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::task::coop::unconstrained;
 
-use super::{Failure, connect, pool::PoolKey, request::UpstreamRequest};
+use super::{Failure, connect, pool_key::PoolKey, request::UpstreamRequest};
 use crate::http1::{BodyDecoder, ResponseHead};
 use crate::limits::Limits;
 use crate::net::{BufferedStream, Elapsed, IoPair, MAX_READ, Socket, Transport};

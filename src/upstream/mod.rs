@@ -9,6 +9,7 @@ mod connection;
 mod failure;
 mod header_filter;
 mod pool;
+mod pool_key;
 mod request;
 mod response_body;
 mod tunnel;
@@ -27,7 +28,8 @@ use crate::limits::{InFlightLimit, InFlightPermit, Limits};
 use crate::routes::Route;
 use connection::{Attempt, Connection};
 use header_filter::HeaderFilter;
-use pool::{KeepAlive, Pool, PoolKey};
+use pool::{KeepAlive, Pool};
+use pool_key::PoolKey;
 use request::UpstreamRequest;
 use response_body::{ActiveBody, IdleTimer};
 

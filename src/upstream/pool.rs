@@ -8,26 +8,15 @@ use std::{
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::connection::Connection;
+use super::{connection::Connection, pool_key::PoolKey};
 use crate::http1::{FieldName, ResponseHead};
 use crate::limits::Limits;
-use crate::routes::{Route, Upstream};
 
 /// The idle connections of one worker, the most recently used on top. A request that finds none
 /// opens one; nothing waits here.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     idle: Mutex<HashMap<PoolKey, Vec<IdleConnection>>>,
-}
-
-/// The connections that a request may use. By value, so that a reload keeps the connections of
-/// upstreams that have not changed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct PoolKey {
-    pub(super) upstream: Arc<Upstream>,
-    /// Public and guarded requests never share a connection: an app that confuses its responses
-    /// must not hand one to a client that proved nothing.
-    pub(super) is_public: bool,
 }
 
 #[derive(Debug)]
@@ -48,12 +37,6 @@ pub(super) struct KeepAlive {
 const CLOSE_MARGIN: Duration = Duration::from_millis(500);
 /// Interval between two searches for expired connections.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
-
-impl PoolKey {
-    pub(super) fn new(route: &Route) -> Self {
-        Self { upstream: Arc::clone(&route.upstream), is_public: route.is_public() }
-    }
-}
 
 impl KeepAlive {
     /// The configured period, or less where the app closes sooner (`Keep-Alive: timeout=5`, as Node

@@ -1,10 +1,8 @@
 //! Responses in HTTP/1.1.
 
-use std::time::SystemTime;
-
 use hyper::StatusCode;
 
-use super::{CONTENT_TYPE, Payload, Response};
+use super::{CONTENT_TYPE, Payload, Response, date::date};
 use crate::http1::{BodyEncoder, FieldName, HeadError, RequestHead, Version, write_field};
 
 /// The response to a connection beyond `max_connections`.
@@ -24,16 +22,12 @@ pub(in crate::downstream) fn invalid_head(error: HeadError) -> Vec<u8> {
     };
     let reason = status.canonical_reason().unwrap_or_default();
     let (status, length, date) = (status.as_u16(), text.len(), date());
+    let date = String::from_utf8_lossy(&date);
     format!(
         "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nContent-Type: {CONTENT_TYPE}\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{text}"
     )
     .into_bytes()
-}
-
-/// Returns the current time in the format of `Date` (RFC 9110 §6.6.1).
-pub(super) fn date() -> httpdate::HttpDate {
-    SystemTime::now().into()
 }
 
 impl Response {
@@ -102,7 +96,7 @@ impl Response {
                 response.head.fields.contains(FieldName::ContentLength)
             }
             Payload::Line(_, retry) => {
-                write_field(b"Date", date().to_string().as_bytes(), to);
+                write_field(b"Date", &date(), to);
                 for (name, value) in retry.fields() {
                     write_field(name.as_bytes(), value.as_bytes(), to);
                 }

@@ -14,7 +14,7 @@ use hyper::{
     header::{DATE, HeaderMap, HeaderName, HeaderValue},
 };
 
-use super::{Payload, Response, http1::date};
+use super::{Payload, Response, date::date};
 use crate::downstream::activity::SendClock;
 use crate::http1::BodyEncoder;
 
@@ -55,7 +55,7 @@ impl Response {
                 response.fields().for_each(|field| append(field.raw_name, field.value));
             }
             Payload::Line(_, retry) => {
-                append(DATE.as_ref(), date().to_string().as_bytes());
+                append(DATE.as_ref(), &date());
                 for (name, value) in retry.fields() {
                     append(name.as_bytes(), value.as_bytes());
                 }

@@ -1,5 +1,6 @@
 //! Responses to clients: the app's, and the gate's own.
 
+mod date;
 mod http1;
 mod http2;
 
