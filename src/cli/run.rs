@@ -55,7 +55,7 @@ fn serve(
 /// Lines, and spans where the environment names a collector.
 fn exporters(sink: &LogWriter) -> io::Result<Exporters> {
     Ok(Exporters {
-        sink: Some(sink.clone()),
+        log: Some(sink.clone()),
         #[cfg(feature = "otlp")]
         spans: names_collector().then(crate::telemetry::Spans::start).transpose()?,
     })

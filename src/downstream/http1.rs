@@ -176,7 +176,7 @@ impl<'w, S: Stream> Connection<'w, S> {
     /// Answers what cannot be read as HTTP.
     async fn refuse(mut self, why: HeadError, peer: Option<IpAddr>) -> Disposition<S> {
         tracing::debug!(?peer, ?why, "unreadable");
-        self.worker.shared.observer.unreadable();
+        self.worker.shared.observer.record_unreadable();
         match self.write(&unreadable(why), b"").await {
             Ok(()) => Disposition::Over(self.stream),
             Err(_) => Disposition::Gone,
