@@ -1,4 +1,4 @@
-//! The only thing that the forwarder takes.
+//! An admitted request: the only type that the forwarder accepts.
 
 use std::sync::Arc;
 
@@ -9,39 +9,40 @@ use crate::limits::Reservation;
 use crate::routes::Route;
 use crate::signature::{Origin, Proof};
 
-/// A request that may pass, with the body that was judged. Only [`super::Claim::judge`] makes one.
+/// A request that may be forwarded, with the body that was judged. Only [`super::Claim::judge`]
+/// creates one.
 #[derive(Debug)]
 #[must_use]
 pub struct Admitted {
     pub(super) head: Arc<RequestHead>,
     pub(super) body: Bytes,
-    pub(super) held: Reservation,
+    pub(super) reservation: Reservation,
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
     pub(super) handshake: bool,
     pub(super) forwarded: Option<Box<Origin>>,
 }
 
-/// How the sender called the app, as far as it was judged.
+/// Scheme and host of the URL that the client called (RFC 9110 §7.1), as far as they were judged.
 #[derive(Clone, Debug)]
 pub struct EffectiveOrigin {
     /// `http` or `https`.
     pub scheme: Option<&'static str>,
-    /// Host and port, where a proxy told them that is believed; else `Host` has them.
+    /// Host and port from a trusted proxy; `None` when `Host` applies.
     pub host: Option<String>,
 }
 
-/// Why it may pass.
+/// Reason for admission.
 #[derive(Clone, Debug)]
 pub enum Proven {
     /// A configured key signed exactly this URL and exactly this body.
     Signed(Proof),
-    /// The route's owner asks for no proof.
+    /// The configuration declares the route public.
     DeclaredPublic,
 }
 
 impl Proven {
-    /// Which key signed which string, where one was asked for.
+    /// Returns the key and the string that it signed; `None` on a public route.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof> {
         match self {
@@ -52,34 +53,34 @@ impl Proven {
 }
 
 impl Admitted {
-    /// Why it may pass.
+    /// Returns the reason for admission.
     #[must_use]
     pub const fn proven(&self) -> &Proven {
         &self.proven
     }
 
-    /// The route it passes by.
+    /// Returns the matched route.
     #[must_use]
     pub const fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
-    /// Whether it is a WebSocket handshake, judged as one.
+    /// Returns whether this is a WebSocket handshake, judged as one.
     #[must_use]
     pub const fn is_handshake(&self) -> bool {
         self.handshake
     }
 
-    /// How the sender called the app.
+    /// Returns the scheme and host that the client called.
     #[must_use]
-    pub fn called(&self) -> EffectiveOrigin {
-        let told = self.forwarded.as_deref();
-        let scheme = told.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
-        EffectiveOrigin { scheme, host: told.map(Origin::authority) }
+    pub fn effective_origin(&self) -> EffectiveOrigin {
+        let forwarded = self.forwarded.as_deref();
+        let scheme = forwarded.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
+        EffectiveOrigin { scheme, host: forwarded.map(Origin::authority) }
     }
 
-    /// Gives the request up: head and body, once, with the room that the body takes.
+    /// Splits into head, body and the memory reserved for the body.
     pub fn into_request(self) -> (Arc<RequestHead>, Bytes, Reservation) {
-        (self.head, self.body, self.held)
+        (self.head, self.body, self.reservation)
     }
 }

@@ -1,12 +1,11 @@
-//! What was let through a moment ago, for routes that want nothing twice (`replay_window`).
+//! Replay protection for routes with a `replay_window`.
 //!
-//! The signature has no time in it, so who has seen a request can send it again. A route can ask
-//! that one signature passes once within a window, and a few times more under the idempotency token
-//! that it first came with, since Twilio itself repeats requests. The signature alone is what is
-//! remembered: target and body would add nothing that it does not cover, and a body can be raw_name
-//! in many ways that are signed alike. What this cannot do: tell a repeat by Twilio from one by
-//! somebody who saw the token too, or remember longer than the window, over a restart, or between
-//! two gates.
+//! Twilio's signature has no timestamp, so anyone who has seen a request can send it again. With a
+//! `replay_window`, a signature is admitted once within the window, and a few more times with the
+//! idempotency token of its first use, because Twilio itself retries requests. The cache key is the
+//! signature alone: it covers target and body, and a form can be encoded in several ways that have
+//! the same signature. Limits: a retry by Twilio looks like a replay by somebody who has the token
+//! too, and the cache does not outlast the window or a restart and is not shared between processes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,35 +18,36 @@ use sha2::{Digest, Sha256};
 use crate::routes::Replay;
 use crate::signature::Signature;
 
-/// The oldest is forgotten beyond so many; only what is proven is remembered at all.
+/// Maximum entries; beyond it the oldest is removed. Only proven signatures are inserted.
 const MAX_ENTRIES: usize = 65_536;
 
-/// The requests that were let through.
+/// Signatures admitted within the window.
 #[derive(Debug, Default)]
 pub struct ReplayCache {
-    memory: Mutex<Entries>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    passed: HashMap<SignatureDigest, Entry>,
-    /// In the order in which they came.
+    by_signature: HashMap<SignatureDigest, Entry>,
+    /// Oldest first.
     order: VecDeque<SignatureDigest>,
 }
 
-/// A MAC, or the digest of an idempotency token.
+/// The MAC of a signature, zero-padded.
 type SignatureDigest = [u8; 32];
 
 #[derive(Debug)]
 struct Entry {
-    until: Instant,
-    token: Option<SignatureDigest>,
+    expires: Instant,
+    /// SHA-256 of the idempotency token.
+    token: Option<[u8; 32]>,
     retries: u32,
 }
 
 impl ReplayCache {
-    /// Whether it may pass: as the first of its kind within the window, or as one of the retries
-    /// that are left to it.
+    /// Records the signature. Returns whether it may be admitted: it is new within the window, or a
+    /// retry with the same token and retries remain.
     ///
     /// `token` is `I-Twilio-Idempotency-Token`, which is not signed.
     pub(super) fn check_and_insert(
@@ -59,15 +59,15 @@ impl ReplayCache {
     ) -> bool {
         let digest = signature.mac();
         let token = token.map(|token| Sha256::digest(token).into());
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.forget(now);
-        match memory.passed.get_mut(&digest) {
-            Some(passed) if passed.until > now => passed.lets_retry(token),
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.evict(now);
+        match entries.by_signature.get_mut(&digest) {
+            Some(entry) if entry.expires > now => entry.use_retry(token),
             _ => {
-                let until = now.checked_add(rule.window).unwrap_or(now);
-                let passed = Entry { until, token, retries: rule.retries };
-                memory.passed.insert(digest, passed);
-                memory.order.push_back(digest);
+                let expires = now.checked_add(rule.window).unwrap_or(now);
+                let entry = Entry { expires, token, retries: rule.retries };
+                entries.by_signature.insert(digest, entry);
+                entries.order.push_back(digest);
                 true
             }
         }
@@ -75,23 +75,23 @@ impl ReplayCache {
 }
 
 impl Entry {
-    fn lets_retry(&mut self, token: Option<SignatureDigest>) -> bool {
+    fn use_retry(&mut self, token: Option<[u8; 32]>) -> bool {
         let same = token.is_some() && token == self.token;
-        let left = self.retries.checked_sub(1).filter(|_| same);
-        self.retries = left.unwrap_or(self.retries);
-        left.is_some()
+        let remaining = self.retries.checked_sub(1).filter(|_| same);
+        self.retries = remaining.unwrap_or(self.retries);
+        remaining.is_some()
     }
 }
 
 impl Entries {
-    /// Drops from the oldest on what is past its time, and what is too much.
-    fn forget(&mut self, now: Instant) {
+    /// Removes expired entries, and the oldest when the cache is full.
+    fn evict(&mut self, now: Instant) {
         while let Some(oldest) = self.order.front() {
-            let is_over = self.passed.get(oldest).is_none_or(|passed| passed.until <= now);
-            if !is_over && self.order.len() < MAX_ENTRIES {
+            let is_expired = self.by_signature.get(oldest).is_none_or(|entry| entry.expires <= now);
+            if !is_expired && self.order.len() < MAX_ENTRIES {
                 return;
             }
-            self.passed.remove(oldest);
+            self.by_signature.remove(oldest);
             self.order.pop_front();
         }
     }
@@ -112,29 +112,29 @@ mod tests {
     }
 
     #[test]
-    fn once_and_as_often_again_as_the_rule_says_under_the_same_token() {
-        let (seen, now) = (ReplayCache::default(), Instant::now());
-        let pass = |number, token: Option<&str>, now| {
-            seen.check_and_insert(&signature(number), token.map(str::as_bytes), RULE, now)
+    fn signature_is_admitted_once_and_retried_only_with_its_token() {
+        let (cache, now) = (ReplayCache::default(), Instant::now());
+        let admit = |number, token: Option<&str>, now| {
+            cache.check_and_insert(&signature(number), token.map(str::as_bytes), RULE, now)
         };
-        assert!(pass(1, Some("x"), now));
-        assert!(!pass(1, None, now));
-        assert!(!pass(1, Some("y"), now));
-        assert!(pass(1, Some("x"), now));
-        assert!(!pass(1, Some("x"), now));
-        assert!(pass(2, None, now));
-        assert!(!pass(2, None, now));
-        assert!(pass(1, None, now + RULE.window));
-        assert!(!pass(1, None, now + RULE.window));
+        assert!(admit(1, Some("x"), now));
+        assert!(!admit(1, None, now));
+        assert!(!admit(1, Some("y"), now));
+        assert!(admit(1, Some("x"), now));
+        assert!(!admit(1, Some("x"), now));
+        assert!(admit(2, None, now));
+        assert!(!admit(2, None, now));
+        assert!(admit(1, None, now + RULE.window));
+        assert!(!admit(1, None, now + RULE.window));
     }
 
     #[test]
-    fn its_memory_is_bounded() {
-        let (seen, now) = (ReplayCache::default(), Instant::now());
+    fn cache_size_is_bounded() {
+        let (cache, now) = (ReplayCache::default(), Instant::now());
         for number in 0..MAX_ENTRIES + 10 {
-            assert!(seen.check_and_insert(&signature(number), None, RULE, now));
+            assert!(cache.check_and_insert(&signature(number), None, RULE, now));
         }
-        let memory = seen.memory.lock().unwrap();
-        assert_eq!((memory.passed.len(), memory.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        let entries = cache.entries.lock().unwrap();
+        assert_eq!((entries.by_signature.len(), entries.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
     }
 }

@@ -28,7 +28,7 @@ impl UpstreamRequest {
     pub(super) fn of(admitted: Admitted, peer: Option<IpAddr>) -> (Self, Reservation) {
         let route = Arc::clone(admitted.route());
         let handshake = admitted.is_handshake();
-        let called = route.append_forwarded.then(|| admitted.called());
+        let called = route.append_forwarded.then(|| admitted.effective_origin());
         let (head, body, held) = admitted.into_request();
         let mut for_app = UpstreamHead::new(&head, handshake, body.len());
         if let Some(called) = called {
