@@ -207,7 +207,9 @@ mod tests {
 
     fn entry() -> AccessLog<'static> {
         AccessLog {
-            timestamp: timestamp(UNIX_EPOCH + Duration::from_micros(1_795_510_800_000_001)),
+            timestamp: timestamp(
+                UNIX_EPOCH.checked_add(Duration::from_micros(1_795_510_800_000_001)).unwrap(),
+            ),
             level: "INFO",
             message: "request",
             id: ExchangeId { start: 0xABC, number: 31 },
