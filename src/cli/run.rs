@@ -51,7 +51,7 @@ fn serve(config: config::Config, sources: &Sources, log: &LogWriter) -> Result<E
 /// Returns the log exporter, and the span exporter if the environment names a collector.
 fn exporters(log: &LogWriter) -> io::Result<Exporters> {
     Ok(Exporters {
-        sink: Some(log.clone()),
+        log: Some(log.clone()),
         #[cfg(feature = "otlp")]
         spans: names_collector().then(crate::telemetry::Spans::start).transpose()?,
     })

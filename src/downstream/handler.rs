@@ -40,6 +40,11 @@ impl RequestHandler {
         body: impl RequestBody,
         snapshot: &Snapshot,
     ) -> Response {
+        // A trusted proxy states the host, so `Host` itself is not compared: it must still be one.
+        let is_trusted = snapshot.table.trust().is_some_and(|trust| trust.believes(self.peer));
+        if is_trusted && !head.head().has_valid_host() {
+            return self.malformed(head.head(), "invalid_host");
+        }
         let Some(mut exchange) = self.begin(head.head(), snapshot) else {
             return response::overloaded(self.begin_unaccounted(head.head()));
         };

@@ -198,7 +198,7 @@ impl<'w, S: Stream> Connection<'w, S> {
     /// Answers bytes that are not a head.
     async fn reject(mut self, error: HeadError, peer: Option<IpAddr>) -> Disposition<S> {
         tracing::debug!(?peer, ?error, "unreadable head");
-        self.worker.shared.observer.unreadable();
+        self.worker.shared.observer.record_unreadable();
         let idle_timeout = self.snapshot.limits.response_idle_timeout;
         let text = invalid_head(error);
         match self.transport.write_all(IoPair([&text, b""]), idle_timeout).await {

@@ -72,8 +72,8 @@ impl Shared {
         let gauges = &self.observer.metrics.gauges;
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         gauges.connections.set(number(self.connection_limit.connections()));
-        gauges.buffered.set(i64::try_from(self.memory_budget.held()).unwrap_or(i64::MAX));
-        self.observer.text()
+        gauges.buffered.set(i64::try_from(self.memory_budget.reserved_bytes()).unwrap_or(i64::MAX));
+        self.observer.metrics_text()
     }
 }
 

@@ -26,7 +26,7 @@ impl Worker {
     pub(super) fn reserve(&self, bytes: usize, limits: &Limits) -> Option<Reservation> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let budget = &self.shared.memory_budget;
-        let mut reservation = budget.open(limits.max_buffered_bytes, bytes, false);
-        reservation.grow(bytes).then_some(reservation)
+        let mut reservation = budget.reserve(limits.max_buffered_bytes, bytes, false);
+        reservation.try_grow(bytes).then_some(reservation)
     }
 }

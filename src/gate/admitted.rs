@@ -1,4 +1,4 @@
-//! The only thing that the forwarder takes.
+//! An admitted request: the only type that the forwarder accepts.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use crate::limits::Reservation;
 use crate::routes::Route;
 use crate::signature::{Origin, Proof};
 
-/// A request that may pass, with the body that was judged. Only [`super::Claim::judge`] makes one.
+/// A request that may be forwarded, with the body that was judged. Only [`super::Claim::judge`]
+/// creates one.
 #[derive(Debug)]
 #[must_use]
 pub struct Admitted {
     pub(super) head: Arc<RequestHead>,
     pub(super) body: Bytes,
-    pub(super) held: Reservation,
+    pub(super) reservation: Reservation,
     pub(super) replay: Option<ReplayReservation>,
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
@@ -24,26 +25,26 @@ pub struct Admitted {
     pub(super) forwarded: Option<Box<Origin>>,
 }
 
-/// How the sender called the app, as far as it was judged.
+/// Scheme and host of the URL that the client called (RFC 9110 §7.1), as far as they were judged.
 #[derive(Clone, Debug)]
 pub struct EffectiveOrigin {
     /// `http` or `https`.
     pub scheme: Option<&'static str>,
-    /// Host and port, where a proxy told them that is believed; else `Host` has them.
+    /// Host and port from a trusted proxy; `None` when `Host` applies.
     pub host: Option<String>,
 }
 
-/// Why it may pass.
+/// Reason for admission.
 #[derive(Clone, Debug)]
 pub enum Proven {
     /// A configured key signed exactly this URL and exactly this body.
     Signed(Proof),
-    /// The route's owner asks for no proof.
+    /// The configuration declares the route public.
     DeclaredPublic,
 }
 
 impl Proven {
-    /// Which key signed which string, where one was asked for.
+    /// Returns the key and the string that it signed; `None` on a public route.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof> {
         match self {
@@ -54,35 +55,35 @@ impl Proven {
 }
 
 impl Admitted {
-    /// Why it may pass.
+    /// Returns the reason for admission.
     #[must_use]
     pub const fn proven(&self) -> &Proven {
         &self.proven
     }
 
-    /// The route it passes by.
+    /// Returns the matched route.
     #[must_use]
     pub const fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
-    /// Whether it is a WebSocket handshake, judged as one.
+    /// Returns whether this is a WebSocket handshake, judged as one.
     #[must_use]
     pub const fn is_handshake(&self) -> bool {
         self.handshake
     }
 
-    /// How the sender called the app.
+    /// Returns the scheme and host that the client called.
     #[must_use]
     pub fn effective_origin(&self) -> EffectiveOrigin {
-        let told = self.forwarded.as_deref();
-        let scheme = told.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
-        EffectiveOrigin { scheme, host: told.map(Origin::authority) }
+        let forwarded = self.forwarded.as_deref();
+        let scheme = forwarded.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
+        EffectiveOrigin { scheme, host: forwarded.map(Origin::authority) }
     }
 
-    /// Returns head and body, once, with the memory that the body occupies and the signature's pass
-    /// through the replay cache.
+    /// Splits into head, body, the memory reserved for the body, and the signature's pass through the
+    /// replay cache.
     pub fn into_parts(self) -> (Arc<RequestHead>, Bytes, Reservation, Option<ReplayReservation>) {
-        (self.head, self.body, self.held, self.replay)
+        (self.head, self.body, self.reservation, self.replay)
     }
 }

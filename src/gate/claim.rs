@@ -1,4 +1,4 @@
-//! A request on its way to a judgement.
+//! A request before its judgement.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -13,8 +13,8 @@ use crate::limits::{Limits, MemoryBudget, Reservation};
 use crate::routes::{Access, Route, Table};
 use crate::signature::{BodyKind, Keyring, Message, Origin, Selector, Signature, verify};
 
-/// A request that claims to come from Twilio, for a known route. `S` says whether its body has
-/// been read; only then can it be judged.
+/// A request for a known route that claims to come from Twilio. `S` is the stage: only a
+/// [`Complete`] claim can be judged.
 #[derive(Debug)]
 pub struct Claim<S> {
     head: Arc<RequestHead>,
@@ -22,26 +22,26 @@ pub struct Claim<S> {
     stage: S,
 }
 
-/// The body is still on the wire.
+/// Stage: the body has not been read.
 #[derive(Debug)]
 pub struct Unread<B> {
     body: B,
     credentials: Credentials,
 }
 
-/// The body is here, whole.
+/// Stage: the whole body has been read.
 #[derive(Debug)]
 pub struct Complete {
     body: Bytes,
-    held: Reservation,
+    reservation: Reservation,
     credentials: Credentials,
 }
 
-/// What the head presents.
+/// Credentials in the head.
 struct Credentials {
-    /// As proof; nothing, where the route asks for none.
+    /// `X-Twilio-Signature`; `None` on a public route.
     signature: Option<Signature>,
-    /// The public origin, where a proxy told it that is believed.
+    /// The public origin from a trusted proxy.
     forwarded: Option<Box<Origin>>,
 }
 
@@ -58,11 +58,11 @@ impl std::fmt::Debug for Credentials {
 impl<B: RequestBody> Claim<Unread<B>> {
     /// Judges the head alone; the body stays unread.
     ///
-    /// `peer` is who sent it; who calls over a Unix socket has no address. A request without a
-    /// signature learns nothing else: not even whether its route exists.
+    /// `peer` is the client's address; `None` over a Unix socket. A request without a signature gets
+    /// the same response whether or not its route exists, so that a scanner cannot map the routes.
     ///
     /// # Errors
-    /// [`Refused`], with every reason that needs no body.
+    /// [`Refused`], for every reason that needs no body.
     pub fn new(
         head: &FramedHead,
         body: B,
@@ -87,52 +87,54 @@ impl<B: RequestBody> Claim<Unread<B>> {
         }
     }
 
-    /// Reads the body, within the route's bytes, the body deadline and the room that is left.
+    /// Reads the body, within `max_body_bytes`, `body_timeout` and the memory budget.
     ///
     /// # Errors
-    /// [`Refused`]: too large, too late, broken off, or no room.
+    /// [`Refused`]: too large, too slow, truncated, or out of memory budget.
     pub async fn read(
         self,
         limits: &Limits,
-        buffers: &Arc<MemoryBudget>,
+        budget: &Arc<MemoryBudget>,
     ) -> Result<Claim<Complete>, Refused> {
         let Self { head, route, stage: Unread { body, credentials } } = self;
         let signed = credentials.signature.is_some();
         let exact_len = body.exact_len().unwrap_or(u64::MAX);
-        let mut held = buffers.open(limits.max_buffered_bytes, exact_len, signed);
+        let mut reservation = budget.reserve(limits.max_buffered_bytes, exact_len, signed);
         let bounds = body::Bounds {
-            bytes: route.max_body_bytes,
-            deadline: limits.body_timeout,
-            rate: limits.min_body_rate,
+            max_bytes: route.max_body_bytes,
+            timeout: limits.body_timeout,
+            min_rate: limits.min_body_rate,
         };
-        match body::read(body, &bounds, &mut held).await {
-            Ok(body) => Ok(Claim { head, route, stage: Complete { body, held, credentials } }),
+        match body::read(body, &bounds, &mut reservation).await {
+            Ok(body) => {
+                Ok(Claim { head, route, stage: Complete { body, reservation, credentials } })
+            }
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }
     }
 }
 
 impl Claim<Complete> {
-    /// How many bytes its body has.
+    /// Returns the length of the body in bytes.
     #[must_use]
     pub fn body_length(&self) -> u64 {
         u64::try_from(self.stage.body.len()).unwrap_or(u64::MAX)
     }
 
-    /// Decides, in constant time where it compares. Pure but for `seen`, which is asked only where
-    /// the route wants nothing twice.
+    /// Judges the request. MACs are compared in constant time. `replays` is used only on a route with a
+    /// `replay_window`.
     ///
     /// # Errors
-    /// [`Refused`]: not covered, not signed, not for this account, or passed already.
-    pub fn judge(self, replay_cache: &ReplayCache) -> Result<Admitted, Refused> {
-        let Self { head, route, stage: Complete { body, held, credentials } } = self;
+    /// [`Refused`]: not covered, not signed, not for this account, or replayed.
+    pub fn judge(self, replays: &ReplayCache) -> Result<Admitted, Refused> {
+        let Self { head, route, stage: Complete { body, reservation, credentials } } = self;
         let Credentials { signature, forwarded } = credentials;
         let origin = forwarded.as_deref().or(route.origin.as_ref());
         let proven = match (&route.access, &signature, origin) {
             (Access::Public, _, _) => Ok((Proven::DeclaredPublic, None)),
             (Access::Twilio(keyring), Some(signature), Some(origin)) => {
                 prove(&head, &body, &route, origin, keyring, signature)
-                    .and_then(|proven| Ok((proven, reserve_pass(&route, signature, replay_cache)?)))
+                    .and_then(|proven| Ok((proven, reserve_pass(&route, signature, replays)?)))
             }
             (Access::Twilio(_), None, _) => Err(Refusal::MissingSignature),
             (Access::Twilio(_), _, None) => Err(Refusal::UnknownHost),
@@ -140,14 +142,23 @@ impl Claim<Complete> {
         match proven {
             Ok((proven, replay)) => {
                 let handshake = is_handshake(&head);
-                Ok(Admitted { head, body, held, replay, route, proven, handshake, forwarded })
+                Ok(Admitted {
+                    head,
+                    body,
+                    reservation,
+                    replay,
+                    route,
+                    proven,
+                    handshake,
+                    forwarded,
+                })
             }
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }
     }
 }
 
-/// Everything that the head alone decides, for a request that presents a signature or needs none.
+/// Checks everything that depends on the head alone. The route is public or the request has a signature.
 fn examine(
     head: &RequestHead,
     body: &impl RequestBody,
@@ -178,7 +189,7 @@ fn examine(
     Ok(Credentials { signature, forwarded })
 }
 
-/// The origin that a believed proxy tells, else none: then `Host` must be the route's own.
+/// Returns the origin from a trusted proxy. Without one, `Host` must be one of the route's hosts.
 fn public_origin(
     head: &RequestHead,
     peer: Option<IpAddr>,
@@ -197,7 +208,7 @@ fn public_origin(
     if known && route.hosts.allows(host) { Ok(None) } else { Err(Refusal::UnknownHost) }
 }
 
-/// Whether a key signed exactly this URL and exactly this body.
+/// Proves that a configured key signed exactly this URL and exactly this body.
 fn prove(
     head: &RequestHead,
     body: &[u8],
@@ -206,7 +217,7 @@ fn prove(
     keyring: &Keyring,
     signature: &Signature,
 ) -> Result<Proven, Refusal> {
-    let message = Message::bind(shape(head), head.target(), body)?;
+    let message = Message::bind(body_kind(head), head.target(), body)?;
     if message.is_empty_form() && !route.allow_empty_form {
         return Err(Refusal::NoFormParams);
     }
@@ -219,19 +230,19 @@ fn prove(
 fn reserve_pass(
     route: &Route,
     signature: &Signature,
-    replay_cache: &ReplayCache,
+    replays: &ReplayCache,
 ) -> Result<Option<ReplayReservation>, Refusal> {
-    let reserve = |rule| replay_cache.reserve(signature, rule, Instant::now());
+    let reserve = |rule| replays.reserve(signature, rule, Instant::now());
     route.replay.map(|rule| reserve(rule).ok_or(Refusal::Replayed)).transpose()
 }
 
-/// The `Host` field.
+/// Returns `Host`, or an empty string when it is absent or not UTF-8.
 fn host(head: &RequestHead) -> &str {
     let field = head.fields.get(FieldName::Host).and_then(|value| std::str::from_utf8(value).ok());
     field.unwrap_or_default()
 }
 
-/// The one signature, if it is one.
+/// Returns the signature; `None` when the field is repeated or malformed.
 fn signature(fields: &Fields) -> Option<Signature> {
     let mut values = fields.all(FieldName::TwilioSignature);
     let only = values.next().filter(|_| values.next().is_none())?;
@@ -245,7 +256,7 @@ fn selector(fields: &Fields) -> Selector<'_> {
     Selector::parse(fields.all(FieldName::SignatureSettings), fields.all(FieldName::KeySid))
 }
 
-fn shape(head: &RequestHead) -> BodyKind {
+fn body_kind(head: &RequestHead) -> BodyKind {
     if is_handshake(head) {
         return BodyKind::Handshake;
     }
@@ -253,8 +264,8 @@ fn shape(head: &RequestHead) -> BodyKind {
     BodyKind::of(head.method(), types, head.fields.contains(FieldName::ContentEncoding))
 }
 
-/// RFC 6455 §4.1: a GET over HTTP/1.1 that asks to upgrade the connection to `websocket`, and to
-/// nothing else. Any other `Upgrade` is judged as the plain request it is, and dropped.
+/// Returns whether this is a WebSocket handshake (RFC 6455 §4.1): a GET over HTTP/1.1 with the single
+/// upgrade `websocket`. Any other `Upgrade` is dropped, and the request is judged as a plain one.
 fn is_handshake(head: &RequestHead) -> bool {
     if head.method() != "GET" || head.version() != Version::Http11 {
         return false;

@@ -1,8 +1,9 @@
-//! The public URL's origin, as a proxy tells it that is believed.
+//! The public URL's origin from the forwarding headers of a trusted proxy: `X-Forwarded-*` and
+//! `Forwarded` (RFC 7239).
 //!
-//! Twilio signed the URL that it called. Where a tunnel gets a new name every day, only the tunnel
-//! knows that URL's beginning. What is told counts only if it is told once and without
-//! contradiction, and only for a host that the configuration lists.
+//! Twilio signs the URL that it called. When a tunnel gets a new name every day, only the tunnel knows
+//! the origin of that URL. The headers count only if they are not repeated, do not contradict each
+//! other and give a host that the configuration lists.
 
 use std::borrow::Cow;
 
@@ -11,43 +12,43 @@ use crate::http1::{FieldName, Fields};
 use crate::routes::Trust;
 use crate::signature::{Origin, Scheme, split_port};
 
-/// What a proxy tells.
+/// The origin that the forwarding headers give.
 #[derive(Debug)]
 pub(super) enum ForwardedOrigin {
-    /// Nothing of the URL.
+    /// No forwarding headers.
     Absent,
-    /// What the route has on file.
+    /// The route's configured origin.
     Configured,
-    /// Another origin, of a host that is listed.
+    /// Another origin, whose host is listed.
     Other(Box<Origin>),
 }
 
-/// Reads what is told of the URL; `host` is the request's own `Host`.
+/// Reads the origin from the forwarding headers; `host` is the request's `Host`.
 ///
 /// # Errors
-/// [`Refusal::UnknownHost`], also where it cannot be told what is told.
+/// [`Refusal::UnknownHost`], also when the headers contradict each other or cannot be parsed.
 pub(super) fn origin(
     fields: &Fields,
     host: &str,
-    fixed: Option<&Origin>,
+    configured: Option<&Origin>,
     trust: &Trust,
 ) -> Result<ForwardedOrigin, Refusal> {
-    let told = ForwardedHeaders::of(fields).ok_or(Refusal::UnknownHost)?;
-    if told.is_empty() {
+    let headers = ForwardedHeaders::parse(fields)?;
+    if headers.is_empty() {
         return Ok(ForwardedOrigin::Absent);
     }
-    let place = told.place(host).ok_or(Refusal::UnknownHost)?;
-    if fixed.is_some_and(|fixed| place.is_of(fixed)) {
+    let parts = headers.into_host_parts(host).ok_or(Refusal::UnknownHost)?;
+    if configured.is_some_and(|configured| parts.matches(configured)) {
         return Ok(ForwardedOrigin::Configured);
     }
-    if !trust.lists(&place.host) {
+    if !trust.lists(&parts.host) {
         return Err(Refusal::UnknownHost);
     }
-    let origin = place.origin(fixed.map_or("", Origin::prefix));
+    let origin = parts.origin(configured.map_or("", Origin::prefix));
     origin.map(|origin| ForwardedOrigin::Other(Box::new(origin))).ok_or(Refusal::UnknownHost)
 }
 
-/// What is told, each part at most once.
+/// Parsed forwarding headers.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ForwardedHeaders<'a> {
     scheme: Option<Scheme>,
@@ -55,7 +56,7 @@ struct ForwardedHeaders<'a> {
     port: Option<u16>,
 }
 
-/// Scheme, host and port; none where the scheme's own.
+/// Scheme, host and port; no port if it is the scheme's default.
 #[derive(Debug)]
 struct HostParts<'a> {
     scheme: Scheme,
@@ -64,29 +65,32 @@ struct HostParts<'a> {
 }
 
 impl<'a> ForwardedHeaders<'a> {
-    /// `X-Forwarded-*` and `Forwarded` together, if they agree.
-    fn of(fields: &'a Fields) -> Option<Self> {
-        let mut told = Self::default();
-        if let Some(proto) = first_element(only(fields, FieldName::ForwardedProto)?)? {
-            told.add_scheme(proto)?;
+    /// Parses `X-Forwarded-*` and `Forwarded`. Refuses them when one is invalid or they
+    /// disagree.
+    fn parse(fields: &'a Fields) -> Result<Self, Refusal> {
+        let mut headers = Self::default();
+        if let Some(proto) = single(fields, FieldName::ForwardedProto).first_element().valid()? {
+            headers.add_scheme(proto).ok_or(Refusal::UnknownHost)?;
         }
-        if let Some(host) = first_element(only(fields, FieldName::ForwardedHost)?)? {
-            told.add_host(Cow::Borrowed(host))?;
+        if let Some(host) = single(fields, FieldName::ForwardedHost).first_element().valid()? {
+            headers.add_host(Cow::Borrowed(host)).ok_or(Refusal::UnknownHost)?;
         }
-        if let Some(port) = first_element(only(fields, FieldName::ForwardedPort)?)? {
-            told.add_port(number(port)?)?;
+        if let Some(port) = single(fields, FieldName::ForwardedPort).first_element().valid()? {
+            headers
+                .add_port(port_number(port).ok_or(Refusal::UnknownHost)?)
+                .ok_or(Refusal::UnknownHost)?;
         }
-        if let Some(forwarded) = only(fields, FieldName::Forwarded)? {
-            told.add_forwarded(forwarded)?;
+        if let Some(forwarded) = single(fields, FieldName::Forwarded).valid()? {
+            headers.add_forwarded(forwarded).ok_or(Refusal::UnknownHost)?;
         }
-        Some(told)
+        Ok(headers)
     }
 
     const fn is_empty(&self) -> bool {
         self.scheme.is_none() && self.host.is_none() && self.port.is_none()
     }
 
-    /// Some proxies say `wss` of a WebSocket.
+    /// Some proxies send `wss` for a WebSocket.
     fn add_scheme(&mut self, text: &str) -> Option<()> {
         let scheme = match text.to_ascii_lowercase().as_str() {
             "https" | "wss" => Scheme::Https,
@@ -123,7 +127,7 @@ impl<'a> ForwardedHeaders<'a> {
         (*self.port.get_or_insert(port) == port).then_some(())
     }
 
-    /// The first element of RFC 7239's list: of its pairs, `proto` and `host`, each at most once.
+    /// Adds `proto` and `host` of the first element of `Forwarded` (RFC 7239 §4), each at most once.
     fn add_forwarded(&mut self, text: &'a str) -> Option<()> {
         let (mut proto, mut host) = (None, None);
         let mut rest = text;
@@ -155,21 +159,21 @@ impl<'a> ForwardedHeaders<'a> {
         host.map_or(Some(()), |host| self.add_host(host))
     }
 
-    /// The whole of it: what is not told of the host stands in `Host`, and the scheme is `https`.
-    fn place(self, host: &'a str) -> Option<HostParts<'a>> {
-        let mut told = self;
-        if told.host.is_none() {
-            told.add_host(Cow::Borrowed(host))?;
+    /// Completes the parts: the host defaults to `Host`, the scheme to `https`.
+    fn into_host_parts(self, host: &'a str) -> Option<HostParts<'a>> {
+        let mut headers = self;
+        if headers.host.is_none() {
+            headers.add_host(Cow::Borrowed(host))?;
         }
-        let scheme = told.scheme.unwrap_or(Scheme::Https);
-        let port = told.port.filter(|&port| port != scheme.default_port());
-        told.host.map(|host| HostParts { scheme, host, port })
+        let scheme = headers.scheme.unwrap_or(Scheme::Https);
+        let port = headers.port.filter(|&port| port != scheme.default_port());
+        headers.host.map(|host| HostParts { scheme, host, port })
     }
 }
 
 impl HostParts<'_> {
-    /// As for `Host`, the port may be left out.
-    fn is_of(&self, origin: &Origin) -> bool {
+    /// Compares with an origin. As for `Host`, a missing port matches any.
+    fn matches(&self, origin: &Origin) -> bool {
         origin.scheme() == self.scheme
             && origin.host().eq_ignore_ascii_case(&self.host)
             && (self.port.is_none() || self.port == origin.port())
@@ -182,33 +186,53 @@ impl HostParts<'_> {
     }
 }
 
-/// The value of a field that may stand only once; `None` where it stands again or is no ASCII.
-#[expect(clippy::option_option, reason = "unreadable is not the same as absent")]
-fn only(fields: &Fields, name: FieldName) -> Option<Option<&str>> {
+/// The value of a field that must not be repeated.
+enum Single<'a> {
+    Absent,
+    Value(&'a str),
+    /// Repeated, not ASCII, or with an empty first element.
+    Invalid,
+}
+
+fn single(fields: &Fields, name: FieldName) -> Single<'_> {
     let mut values = fields.all(name);
-    match (values.next(), values.next()) {
-        (None, _) => Some(None),
-        (Some(only), None) => {
-            std::str::from_utf8(only).ok().filter(|only| only.is_ascii()).map(Some)
-        }
-        (Some(_), Some(_)) => None,
+    match (values.next().map(std::str::from_utf8), values.next()) {
+        (None, _) => Single::Absent,
+        (Some(Ok(value)), None) if value.is_ascii() => Single::Value(value),
+        _ => Single::Invalid,
     }
 }
 
-/// What stands before the first comma: told by the proxy that is nearest to the sender.
-#[expect(clippy::option_option, reason = "empty is not the same as absent")]
-fn first_element(list: Option<&str>) -> Option<Option<&str>> {
-    let first = list.map(|list| list.split(',').next().unwrap_or_default().trim());
-    if first == Some("") { None } else { Some(first) }
+impl<'a> Single<'a> {
+    /// Keeps the first element of a list, which the proxy nearest to the client wrote.
+    fn first_element(self) -> Self {
+        let Self::Value(list) = self else { return self };
+        match list.split(',').next().unwrap_or_default().trim() {
+            "" => Self::Invalid,
+            first => Self::Value(first),
+        }
+    }
+
+    /// Returns the value if there is one.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownHost`] when the field is invalid.
+    const fn valid(self) -> Result<Option<&'a str>, Refusal> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Value(value) => Ok(Some(value)),
+            Self::Invalid => Err(Refusal::UnknownHost),
+        }
+    }
 }
 
-/// Digits only, from 1 to 65535.
-fn number(text: &str) -> Option<u16> {
+/// Parses a port: digits only, from 1 to 65535.
+fn port_number(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&port| digits && port > 0)
 }
 
-/// A token or a quoted string, and what follows it up to a `;`, a `,` or the end.
+/// Parses a token or a quoted string that ends at `;`, `,` or the end. Returns it and the remainder.
 fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let (value, rest) = match text.strip_prefix('"') {
         Some(quoted) => {
@@ -226,7 +250,7 @@ fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     (ends && !value.is_empty()).then_some((value, rest))
 }
 
-/// What stands before the closing quote, and what after it (RFC 9110 §5.6.4).
+/// Unescapes a quoted string (RFC 9110 §5.6.4) after its opening quote. Returns it and the remainder.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.chars();
@@ -248,8 +272,8 @@ mod tests {
     use super::*;
     use crate::http1::RequestHead;
 
-    /// What comes of these header lines; none, if they are refused.
-    fn told(host: &str, lines: &str) -> Option<String> {
+    /// Returns the origin from these header lines; `None` if they are refused.
+    fn forwarded_origin(host: &str, lines: &str) -> Option<String> {
         let mut trust = Trust::default();
         trust.add_host("*.ngrok.app").unwrap();
         trust.add_host("hooks.example.com").unwrap();
@@ -260,7 +284,7 @@ mod tests {
         match origin(&head.fields, host, Some(&fixed), &trust) {
             Ok(ForwardedOrigin::Other(origin)) => Some(origin.to_string()),
             Ok(ForwardedOrigin::Configured) => Some("fixed".to_owned()),
-            Ok(ForwardedOrigin::Absent) => Some("untold".to_owned()),
+            Ok(ForwardedOrigin::Absent) => Some("absent".to_owned()),
             Err(_) => None,
         }
     }
@@ -268,31 +292,35 @@ mod tests {
     const TUNNEL: &str = "X-Forwarded-Host: a.ngrok.app";
 
     #[test]
-    fn what_proxies_tell_is_put_together() {
+    fn x_forwarded_headers_give_the_origin() {
         let chain = "X-Forwarded-Host: a.ngrok.app:8443 , internal\n\
             X-Forwarded-Proto: https,http\nX-Forwarded-Port: 8443, 80";
         let balancer = "X-Forwarded-Proto: https\nX-Forwarded-Port: 443";
         let tunnel = format!("{TUNNEL}\nX-Forwarded-Proto: https");
         for (host, lines, expected) in [
-            ("x.example", "", "untold"),
+            ("x.example", "", "absent"),
             ("a.ngrok.app", &tunnel, "https://a.ngrok.app/prefix"),
             ("localhost:8080", &tunnel, "https://a.ngrok.app/prefix"),
             ("hooks.example.com", balancer, "https://hooks.example.com/prefix"),
             ("internal", chain, "https://a.ngrok.app:8443/prefix"),
             ("a.ngrok.app", "X-Forwarded-Proto: WSS", "https://a.ngrok.app/prefix"),
             ("a.ngrok.app", "X-Forwarded-Proto: http", "http://a.ngrok.app/prefix"),
-            // the name on file needs no listing
+            // the configured host needs no listing
             ("fixed.example", "X-Forwarded-Proto: https", "fixed"),
             ("x", "X-Forwarded-Host: FIXED.example\nX-Forwarded-Port: 443", "fixed"),
         ] {
-            assert_eq!(told(host, lines).as_deref(), Some(expected), "{host} {lines:?}");
+            assert_eq!(
+                forwarded_origin(host, lines).as_deref(),
+                Some(expected),
+                "{host} {lines:?}"
+            );
         }
     }
 
     #[test]
-    fn forwarded_tells_the_same() {
+    fn forwarded_header_gives_the_origin() {
         for (lines, expected) in [
-            ("Forwarded: for=192.0.2.1", "untold"),
+            ("Forwarded: for=192.0.2.1", "absent"),
             (
                 "Forwarded: for=\"[2001:db8::1]\";HOST=a.ngrok.app; proto=https, host=b",
                 "https://a.ngrok.app/prefix",
@@ -306,12 +334,12 @@ mod tests {
                 "https://a.ngrok.app/prefix",
             ),
         ] {
-            assert_eq!(told("x", lines).as_deref(), Some(expected), "{lines:?}");
+            assert_eq!(forwarded_origin("x", lines).as_deref(), Some(expected), "{lines:?}");
         }
     }
 
     #[test]
-    fn what_is_told_of_others_or_is_no_host_is_not_believed() {
+    fn unlisted_and_invalid_hosts_are_refused() {
         for host in [
             "evil.example",
             "ngrok.app",
@@ -325,16 +353,20 @@ mod tests {
             "a.ngrok.app:",
             "fixed.example:8443",
         ] {
-            assert_eq!(told("a.ngrok.app", &format!("X-Forwarded-Host: {host}")), None, "{host}");
+            assert_eq!(
+                forwarded_origin("a.ngrok.app", &format!("X-Forwarded-Host: {host}")),
+                None,
+                "{host}"
+            );
         }
-        assert_eq!(told("evil.example", "X-Forwarded-Proto: https"), None);
-        assert_eq!(told("fixed.example", "X-Forwarded-Proto: http"), None);
+        assert_eq!(forwarded_origin("evil.example", "X-Forwarded-Proto: https"), None);
+        assert_eq!(forwarded_origin("fixed.example", "X-Forwarded-Proto: http"), None);
         let long = format!("X-Forwarded-Host: {}.ngrok.app", "a".repeat(250));
-        assert_eq!(told("x", &long), None);
+        assert_eq!(forwarded_origin("x", &long), None);
     }
 
     #[test]
-    fn what_is_told_twice_or_in_contradiction_is_not_believed() {
+    fn repeated_and_contradictory_headers_are_refused() {
         for lines in [
             TUNNEL,
             "X-Forwarded-Host: b.ngrok.app",
@@ -355,7 +387,11 @@ mod tests {
             "Forwarded: for=1 host=a.ngrok.app",
             "Forwarded: for=1\nForwarded: for=2",
         ] {
-            assert_eq!(told("a.ngrok.app", &format!("{TUNNEL}\n{lines}")), None, "{lines:?}");
+            assert_eq!(
+                forwarded_origin("a.ngrok.app", &format!("{TUNNEL}\n{lines}")),
+                None,
+                "{lines:?}"
+            );
         }
     }
 }

@@ -1,44 +1,91 @@
-//! A request in; an [`Admitted`] or a [`Refused`] out.
+//! Decides which requests are admitted: a request in, an [`Admitted`] or a [`Refused`] out.
 //!
-//! One way leads through: [`Claim::new`] judges the head, [`Claim::read`] reads the body within
-//! its bounds, [`Claim::judge`] decides. What comes out carries the very bytes that were judged.
+//! [`Claim::new`] judges the head, [`Claim::read`] reads the body within its bounds, and
+//! [`Claim::judge`] decides. An `Admitted` carries the very bytes that were judged.
 //!
-//! # What the types forbid
+//! # Compile-time guarantees
 //!
-//! An `Admitted` cannot be built by hand:
+//! Each misuse below is followed by a twin that differs in that misuse alone and compiles, so that an
+//! example cannot fail for another reason unnoticed (rustdoc checks error codes on nightly only).
+//!
+//! Code outside this module cannot construct an `Admitted`. Its fields are private:
 //!
 //! ```compile_fail,E0451
-//! use gatekeeper::{gate::{Admitted, Proven}, routes::Route, wire::RequestHead};
+//! use bytes::Bytes;
+//! use gatekeeper::{gate::{Admitted, Proven}, http1::RequestHead, limits::Reservation};
+//! use gatekeeper::{routes::Route, signature::Origin};
 //! use std::sync::Arc;
-//! fn forge(head: Arc<RequestHead>, body: bytes::Bytes, route: Arc<Route>) -> Admitted {
-//!     Admitted { head, body, route, proven: Proven::DeclaredPublic, handshake: false, forwarded: None }
+//! fn forge(
+//!     head: Arc<RequestHead>, body: Bytes, reservation: Reservation, route: Arc<Route>,
+//!     proven: Proven, handshake: bool, forwarded: Option<Box<Origin>>,
+//! ) -> Admitted {
+//!     Admitted { head, body, reservation, route, proven, handshake, forwarded }
 //! }
 //! ```
 //!
-//! A claim is no proof; the forwarder does not take it:
+//! ```
+//! use bytes::Bytes;
+//! use gatekeeper::{gate::{Admitted, Proven}, http1::RequestHead, limits::Reservation};
+//! use gatekeeper::{routes::Route, signature::Origin};
+//! use std::sync::Arc;
+//! fn forge(
+//!     head: Arc<RequestHead>, body: Bytes, reservation: Reservation, route: Arc<Route>,
+//!     proven: Proven, handshake: bool, forwarded: Option<Box<Origin>>,
+//! ) -> Admitted {
+//!     unimplemented!()
+//! }
+//! ```
+//!
+//! The forwarder does not accept a claim:
 //!
 //! ```compile_fail,E0308
-//! use gatekeeper::{forward::Forwarder, gate::{Claim, Complete}, routes::Limits};
-//! async fn forward(forwarder: &Forwarder, peer: Option<std::net::IpAddr>, limits: &Limits, claim: Claim<Complete>) {
+//! use gatekeeper::{gate::{Claim, Complete}, limits::Limits, upstream::Forwarder};
+//! use std::net::IpAddr;
+//! async fn forward(forwarder: &Forwarder, claim: Claim<Complete>, peer: Option<IpAddr>, limits: &Limits) {
 //!     let _ = forwarder.send(claim, peer, limits).await;
 //! }
 //! ```
 //!
-//! Nothing is judged before its body is read:
-//!
-//! ```compile_fail,E0599
-//! use gatekeeper::gate::{Claim, ReplayCache, RequestBody, Unread};
-//! fn judge(claim: Claim<Unread<impl RequestBody>>, seen: &ReplayCache) {
-//!     let _ = claim.judge(seen);
+//! ```
+//! use gatekeeper::{gate::Admitted, limits::Limits, upstream::Forwarder};
+//! use std::net::IpAddr;
+//! async fn forward(forwarder: &Forwarder, claim: Admitted, peer: Option<IpAddr>, limits: &Limits) {
+//!     let _ = forwarder.send(claim, peer, limits).await;
 //! }
 //! ```
 //!
-//! One proof forwards once:
+//! A claim cannot be judged before its body is read:
+//!
+//! ```compile_fail,E0599
+//! use gatekeeper::gate::{Claim, RequestBody, Unread, ReplayCache};
+//! fn judge(claim: Claim<Unread<impl RequestBody>>, replays: &ReplayCache) {
+//!     let _ = claim.judge(replays);
+//! }
+//! ```
+//!
+//! ```
+//! use gatekeeper::gate::{Claim, Complete, ReplayCache};
+//! fn judge(claim: Claim<Complete>, replays: &ReplayCache) {
+//!     let _ = claim.judge(replays);
+//! }
+//! ```
+//!
+//! An `Admitted` can be forwarded once:
 //!
 //! ```compile_fail,E0382
-//! use gatekeeper::{forward::Forwarder, gate::Admitted, routes::Limits};
-//! async fn twice(forwarder: &Forwarder, peer: Option<std::net::IpAddr>, limits: &Limits, admitted: Admitted) {
+//! use gatekeeper::{gate::Admitted, limits::Limits, upstream::Forwarder};
+//! use std::net::IpAddr;
+//! async fn twice(forwarder: &Forwarder, admitted: Admitted, peer: Option<IpAddr>, limits: &Limits) {
 //!     let _ = forwarder.send(admitted, peer, limits).await;
+//!     let _ = forwarder.send(admitted, peer, limits).await;
+//! }
+//! ```
+//!
+//! ```
+//! use gatekeeper::{gate::Admitted, limits::Limits, upstream::Forwarder};
+//! use std::net::IpAddr;
+//! async fn twice(forwarder: &Forwarder, first: Admitted, admitted: Admitted, peer: Option<IpAddr>, limits: &Limits) {
+//!     let _ = forwarder.send(first, peer, limits).await;
 //!     let _ = forwarder.send(admitted, peer, limits).await;
 //! }
 //! ```

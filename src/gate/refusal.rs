@@ -1,12 +1,12 @@
-//! Why a request is turned away.
+//! Reasons for refusing a request.
 
 use std::sync::Arc;
 
 use crate::routes::Route;
 use crate::signature::{NotCovered, Unproven};
 
-/// Every reason there is. The sender learns a status and one constant line; this goes to the log
-/// and the counters.
+/// Reason for refusing a request. Logs and counters show it; the client gets only a status and one
+/// constant line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// No `X-Twilio-Signature`.
@@ -15,36 +15,36 @@ pub enum Refusal {
     UnknownRoute,
     /// `Host` names another host.
     UnknownHost,
-    /// The route does not take this method.
+    /// The route does not allow this method.
     MethodNotAllowed,
-    /// An app might take the path for another route's.
+    /// An app could resolve the path to another route.
     UnsafePath,
-    /// The signature header is repeated, or no canonical base64 of a MAC.
+    /// The signature header is repeated or is not the canonical base64 of a MAC.
     MalformedSignature,
-    /// More body than the route takes.
+    /// The body exceeds the route's `max_body_bytes`.
     BodyTooLarge,
-    /// The body did not arrive in time.
+    /// The body arrived too slowly.
     BodyTimeout,
-    /// The body broke off or was no valid chunked coding.
+    /// The body was truncated or its chunked coding is invalid.
     BodyIncomplete,
-    /// A form without a parameter.
+    /// The form has no parameters.
     NoFormParams,
-    /// A body that the signature does not bind.
+    /// The signature does not cover the body.
     BodyNotCovered,
-    /// No key signed this.
+    /// No configured key made the signature.
     SignatureMismatch,
-    /// A key signed it that may not speak for this account.
+    /// The signing key belongs to another account.
     AccountMismatch,
-    /// The key that the request names, or the account it speaks for, has no key here.
+    /// No key is configured for the key SID or account in the request.
     UnknownKey,
-    /// It was let through before, on a route that wants nothing twice.
+    /// The signature was admitted before, within the route's `replay_window`.
     Replayed,
-    /// No room for its body at this moment.
+    /// The memory budget for bodies is exhausted.
     Overloaded,
 }
 
 impl Refusal {
-    /// Every reason, in the order of the documentation.
+    /// All reasons, in the order of the variants: counters are indexed by `self as usize`.
     pub const ALL: [Self; 16] = [
         Self::MissingSignature,
         Self::UnknownRoute,
@@ -64,7 +64,7 @@ impl Refusal {
         Self::Overloaded,
     ];
 
-    /// Its name in logs and counters.
+    /// Returns the label used in logs and counters.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -104,11 +104,11 @@ impl From<Unproven> for Refusal {
     }
 }
 
-/// A refusal and where it happened.
+/// A refusal and its route.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// Why.
+    /// The reason.
     pub reason: Refusal,
-    /// The route, where one was found.
+    /// The route, if one was found.
     pub route: Option<Arc<Route>>,
 }

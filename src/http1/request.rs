@@ -186,6 +186,12 @@ impl RequestHead {
         self.version == Version::Http11 && self.fields.lists(FieldName::Expect, "100-continue")
     }
 
+    /// Returns whether `Host`, if there is one, is a host with an optional port (RFC 9110 §7.2).
+    #[must_use]
+    pub fn has_valid_host(&self) -> bool {
+        self.fields.get(FieldName::Host).is_none_or(is_host)
+    }
+
     fn framing(&self) -> Result<Framing, Malformed> {
         let target = self.target();
         if !target.starts_with(b"/") {
@@ -278,6 +284,32 @@ impl FramingFields {
     }
 }
 
+/// Accepts a name, an IPv4 address or a bracketed IPv6 address, with an optional port.
+fn is_host(text: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(byte);
+    let is_ipv6 = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
+    let (host, port) = match text.strip_prefix(b"[") {
+        Some(rest) => match memchr(b']', rest).and_then(|end| rest.split_at_checked(end)) {
+            Some((host, rest)) if host.iter().all(is_ipv6) => (host, rest.get(1..)),
+            _ => return false,
+        },
+        None => {
+            let (host, port) =
+                text.split_at_checked(memchr(b':', text).unwrap_or(text.len())).unwrap_or_default();
+            if !host.iter().all(is_name) {
+                return false;
+            }
+            (host, Some(port))
+        }
+    };
+    let is_port = |port: &[u8]| match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    !host.is_empty() && port.is_some_and(is_port)
+}
+
 fn path_of(target: &[u8]) -> &[u8] {
     memchr(b'?', target).and_then(|end| target.get(..end)).unwrap_or(target)
 }
@@ -350,6 +382,16 @@ mod tests {
             "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n",
         ] {
             assert_eq!(read(text).unwrap_err(), HeadError::Malformed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_an_optional_port() {
+        for host in ["a", "a.b-c_d", "a:443", "a:", "127.0.0.1", "[::1]", "[::1]:80", "%61"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in ["", "a b", "a/b", "a@b", "a,b", "a:b", ":80", "[::1", "[x]", "[]", "[::1]x"] {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 

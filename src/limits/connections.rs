@@ -1,4 +1,4 @@
-//! How many connections there may be, in all and from one address.
+//! Limits on client connections: in total and per peer.
 
 use std::{
     collections::HashMap,
@@ -13,31 +13,32 @@ use tokio::sync::Notify;
 
 use crate::limits::Limits;
 
-/// The connections that are there, one account for the whole gate.
+/// Counts client connections and enforces `max_connections` and `max_connections_per_peer`.
 #[derive(Debug)]
 pub struct ConnectionLimit {
-    /// As many as there are descriptors for, whatever the configuration allows.
-    most: usize,
-    all: AtomicUsize,
+    /// Upper bound from the file descriptor limit; applies whatever the configuration allows.
+    max_by_descriptors: usize,
+    total: AtomicUsize,
     by_peer: Mutex<HashMap<IpAddr, usize>>,
+    /// Idle connections that wait in [`Self::evicted`].
     parked: AtomicUsize,
-    /// Wakes the connection that has been parked the longest.
-    evicted: Notify,
+    /// Wakes the connection that has been parked longest: `Notify` is first in, first out.
+    eviction: Notify,
 }
 
-/// A place in the room, until this is dropped.
+/// One counted connection; released on drop.
 #[derive(Debug)]
 pub struct ConnectionPermit {
-    room: Arc<ConnectionLimit>,
+    limit: Arc<ConnectionLimit>,
     peer: Option<IpAddr>,
 }
 
-/// Which limit was met.
+/// Error: which limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReached {
-    /// All connections together.
+    /// `max_connections`.
     All,
-    /// Those of one peer.
+    /// `max_connections_per_peer`.
     Peer,
 }
 
@@ -52,67 +53,75 @@ impl LimitReached {
     }
 }
 
-/// Descriptors that are kept for connections to apps and for files: this many, or half of all.
+/// File descriptors reserved for upstream connections and files: this many, or half of all if less.
 const RESERVED_FDS: usize = 2048;
-/// What the gate itself has open.
+/// File descriptors that the process itself holds: listeners, epoll, standard streams.
 const OWN_FDS: usize = 16;
 
 impl ConnectionLimit {
-    /// Where the system allows so many open files.
+    /// Creates the limit for a process that may open this many file descriptors.
+    #[must_use]
     pub fn for_descriptors(descriptors: usize) -> Self {
-        let kept_back = RESERVED_FDS.min((descriptors / 2).saturating_add(OWN_FDS));
+        let reserved = RESERVED_FDS.min((descriptors / 2).saturating_add(OWN_FDS));
         Self {
-            most: descriptors.saturating_sub(kept_back),
-            all: AtomicUsize::default(),
+            max_by_descriptors: descriptors.saturating_sub(reserved),
+            total: AtomicUsize::default(),
             by_peer: Mutex::default(),
             parked: AtomicUsize::default(),
-            evicted: Notify::default(),
+            eviction: Notify::default(),
         }
     }
 
-    /// A place for a new connection. Where all are taken, one that is idle has to leave.
+    /// Counts a new connection. At `max_connections` it evicts one idle connection to make space.
+    ///
+    /// Connections over a Unix socket have no `peer` and no per-peer limit.
+    ///
+    /// # Errors
+    /// [`LimitReached`], when a limit is reached and no connection is idle.
     pub fn try_acquire(
         self: &Arc<Self>,
         peer: Option<IpAddr>,
         limits: &Limits,
     ) -> Result<ConnectionPermit, LimitReached> {
-        let place = ConnectionPermit { room: Arc::clone(self), peer: peer.and_then(peer_key) };
-        let before = self.all.fetch_add(1, Ordering::Relaxed);
-        let of_peer = place.peer.map_or(0, |peer| {
+        // Counts first and checks after: two threads cannot both take the last permit. On an error
+        // the permit is dropped, which undoes the count.
+        let permit = ConnectionPermit { limit: Arc::clone(self), peer: peer.and_then(peer_key) };
+        let before = self.total.fetch_add(1, Ordering::Relaxed);
+        let peer_total = permit.peer.map_or(0, |peer| {
             let mut by_peer = self.by_peer();
             let count = by_peer.entry(peer).or_default();
             *count = count.saturating_add(1);
             *count
         });
-        if of_peer > limits.max_connections_per_peer {
+        if peer_total > limits.max_connections_per_peer {
             return Err(LimitReached::Peer);
         }
-        if before >= self.size(limits) && !self.evict_idle() {
+        if before >= self.max(limits) && !self.evict_idle() {
             return Err(LimitReached::All);
         }
-        Ok(place)
+        Ok(permit)
     }
 
-    /// Whether places are getting scarce: who has nothing to say should idle where it can be asked
-    /// to leave.
+    /// Returns whether more than half of the limit is in use. Idle keep-alive connections should then
+    /// park, where they can be evicted.
     pub fn is_near_limit(&self, limits: &Limits) -> bool {
-        self.connections() > self.size(limits) / 2
+        self.connections() > self.max(limits) / 2
     }
 
-    fn size(&self, limits: &Limits) -> usize {
-        limits.max_connections.min(self.most)
+    fn max(&self, limits: &Limits) -> usize {
+        limits.max_connections.min(self.max_by_descriptors)
     }
 
-    /// Asks the connection that has idled the longest to leave; `false` if none idles.
+    /// Evicts the connection that has been parked longest. Returns `false` if none is parked.
     pub fn evict_idle(&self) -> bool {
-        let one_idles = self.parked.load(Ordering::Relaxed) > 0;
-        if one_idles {
-            self.evicted.notify_one();
+        let has_parked = self.parked.load(Ordering::Relaxed) > 0;
+        if has_parked {
+            self.eviction.notify_one();
         }
-        one_idles
+        has_parked
     }
 
-    /// Waits, as one that idles, until its place is evicted.
+    /// Marks this connection as parked and waits until it is evicted.
     pub async fn evicted(&self) {
         struct Parked<'r>(&'r ConnectionLimit);
         impl Drop for Parked<'_> {
@@ -122,12 +131,13 @@ impl ConnectionLimit {
         }
         self.parked.fetch_add(1, Ordering::Relaxed);
         let _parked = Parked(self);
-        self.evicted.notified().await;
+        self.eviction.notified().await;
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
+    #[must_use]
     pub fn connections(&self) -> usize {
-        self.all.load(Ordering::Relaxed)
+        self.total.load(Ordering::Relaxed)
     }
 
     fn by_peer(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -137,9 +147,9 @@ impl ConnectionLimit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.room.all.fetch_sub(1, Ordering::Relaxed);
+        self.limit.total.fetch_sub(1, Ordering::Relaxed);
         let Some(peer) = self.peer else { return };
-        let mut by_peer = self.room.by_peer();
+        let mut by_peer = self.limit.by_peer();
         if let Some(count) = by_peer.get_mut(&peer) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -149,8 +159,8 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Whom a connection is peer_key for: an address, or the /64 that one site has. What comes over
-/// loopback comes from a tunnel or a proxy, and so from everybody.
+/// Returns the key of the per-peer limit: the IPv4 address or the IPv6 /64, which one site has.
+/// Loopback is exempt: a tunnel or a proxy stands for all clients.
 fn peer_key(peer: IpAddr) -> Option<IpAddr> {
     match peer {
         _ if peer.is_loopback() => None,
@@ -171,9 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_every_place() {
-        let room = Arc::new(ConnectionLimit::for_descriptors(1024));
-        let try_acquire = |peer: &str| room.try_acquire(Some(peer.parse().unwrap()), &limits());
+    fn connections_of_one_peer_are_limited() {
+        let limit = Arc::new(ConnectionLimit::for_descriptors(1024));
+        let try_acquire = |peer: &str| limit.try_acquire(Some(peer.parse().unwrap()), &limits());
         let one = try_acquire("2001:db8::1").unwrap();
         let _two = try_acquire("2001:db8::2").unwrap();
         assert_eq!(try_acquire("2001:db8::3").unwrap_err(), LimitReached::Peer);
@@ -181,42 +191,43 @@ mod tests {
         assert_eq!(try_acquire("192.0.2.2").unwrap_err(), LimitReached::All);
         drop(one);
         assert!(try_acquire("2001:db8::3").is_ok());
-        assert_eq!(room.connections(), 2);
+        assert_eq!(limit.connections(), 2);
     }
 
     #[test]
-    fn who_idles_leaves_for_who_comes() {
-        let room = Arc::new(ConnectionLimit::for_descriptors(1024));
-        let _places: Vec<_> = (0..3).map(|_| room.try_acquire(None, &limits()).unwrap()).collect();
-        let mut parked = Box::pin(room.evicted());
+    fn idle_connection_is_evicted_for_a_new_one() {
+        let limit = Arc::new(ConnectionLimit::for_descriptors(1024));
+        let _permits: Vec<_> =
+            (0..3).map(|_| limit.try_acquire(None, &limits()).unwrap()).collect();
+        let mut parked = Box::pin(limit.evicted());
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(parked.as_mut().poll(&mut cx).is_pending());
-        assert!(room.try_acquire(None, &limits()).is_ok());
+        assert!(limit.try_acquire(None, &limits()).is_ok());
         assert!(parked.as_mut().poll(&mut cx).is_ready());
         drop(parked);
-        assert!(room.try_acquire(None, &limits()).is_err());
+        assert!(limit.try_acquire(None, &limits()).is_err());
     }
 
     #[test]
-    fn places_are_scarce_when_half_of_them_are_taken() {
-        let room = Arc::new(ConnectionLimit::for_descriptors(1024));
-        let most = Limits { max_connections: 4, ..Limits::default() };
-        let mut places = Vec::new();
+    fn limit_is_near_when_more_than_half_is_in_use() {
+        let limit = Arc::new(ConnectionLimit::for_descriptors(1024));
+        let limits = Limits { max_connections: 4, ..Limits::default() };
+        let mut permits = Vec::new();
         for is_near_limit in [false, false, true, true] {
-            places.push(room.try_acquire(None, &most).unwrap());
-            assert_eq!(room.is_near_limit(&most), is_near_limit, "{}", places.len());
+            permits.push(limit.try_acquire(None, &limits).unwrap());
+            assert_eq!(limit.is_near_limit(&limits), is_near_limit, "{}", permits.len());
         }
     }
 
     #[test]
-    fn descriptors_are_kept_for_the_apps() {
-        assert_eq!(ConnectionLimit::for_descriptors(64).most, 16);
-        assert_eq!(ConnectionLimit::for_descriptors(1024).most, 496);
-        assert_eq!(ConnectionLimit::for_descriptors(20_000).most, 17_952);
-        let room = Arc::new(ConnectionLimit::for_descriptors(36));
+    fn descriptors_are_reserved_for_upstreams() {
+        assert_eq!(ConnectionLimit::for_descriptors(64).max_by_descriptors, 16);
+        assert_eq!(ConnectionLimit::for_descriptors(1024).max_by_descriptors, 496);
+        assert_eq!(ConnectionLimit::for_descriptors(20_000).max_by_descriptors, 17_952);
+        let limit = Arc::new(ConnectionLimit::for_descriptors(36));
         let limits = Limits::default();
-        let _places =
-            [room.try_acquire(None, &limits).unwrap(), room.try_acquire(None, &limits).unwrap()];
-        assert_eq!(room.try_acquire(None, &limits).unwrap_err(), LimitReached::All);
+        let _permits =
+            [limit.try_acquire(None, &limits).unwrap(), limit.try_acquire(None, &limits).unwrap()];
+        assert_eq!(limit.try_acquire(None, &limits).unwrap_err(), LimitReached::All);
     }
 }

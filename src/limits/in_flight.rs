@@ -1,32 +1,32 @@
-//! How many requests are with the apps.
+//! Limit on requests that wait for an app or relay its response.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// One count for the whole gate.
+/// Counts the requests in flight, for the whole process.
 #[derive(Debug, Default)]
 pub struct InFlightLimit {
-    now: AtomicUsize,
+    count: AtomicUsize,
 }
 
-/// One request that is with an app, until this is dropped.
+/// One counted request; released on drop.
 #[derive(Debug)]
 pub struct InFlightPermit(Arc<InFlightLimit>);
 
 impl InFlightLimit {
-    /// Counts one more, unless there are `most` already.
-    pub fn try_acquire(self: &Arc<Self>, most: usize) -> Option<InFlightPermit> {
-        let entered = InFlightPermit(Arc::clone(self));
-        let before = self.now.fetch_add(1, Ordering::Relaxed);
-        (before < most).then_some(entered)
+    /// Counts one request. Returns `None` if `max` are already in flight.
+    pub fn try_acquire(self: &Arc<Self>, max: usize) -> Option<InFlightPermit> {
+        let permit = InFlightPermit(Arc::clone(self));
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        (before < max).then_some(permit)
     }
 }
 
 impl Drop for InFlightPermit {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -35,12 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_than_most_are_in() {
-        let load = Arc::new(InFlightLimit::default());
-        let one = load.try_acquire(1);
+    fn requests_beyond_the_limit_get_no_permit() {
+        let limit = Arc::new(InFlightLimit::default());
+        let one = limit.try_acquire(1);
         assert!(one.is_some());
-        assert!(load.try_acquire(1).is_none());
+        assert!(limit.try_acquire(1).is_none());
         drop(one);
-        assert!(load.try_acquire(1).is_some());
+        assert!(limit.try_acquire(1).is_some());
     }
 }

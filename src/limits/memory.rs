@@ -1,59 +1,62 @@
-//! ConnectionLimit for request bodies: one account for the whole gate, so that memory stays bounded whatever
-//! is sent.
+//! Memory budget for request bodies (`max_buffered_bytes`), shared by the whole process.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// A body up to this size is small, as nearly all of Twilio's are.
+/// Maximum size of a small body. Nearly all of Twilio's webhooks are smaller.
 const SMALL_BODY_MAX: u64 = 16 * 1024;
 
-/// How many bytes of bodies are held at this moment.
+/// Counts the bytes of all request bodies in memory.
 #[derive(Debug, Default)]
 pub struct MemoryBudget {
-    held: AtomicU64,
+    reserved: AtomicU64,
 }
 
-/// ConnectionLimit that one body has taken. It is given back when this is dropped.
+/// Memory reserved for one body; released on drop.
 #[derive(Debug)]
 pub struct Reservation {
-    buffers: Arc<MemoryBudget>,
+    budget: Arc<MemoryBudget>,
     bytes: u64,
-    most: u64,
+    /// Maximum of the whole budget at which this body may still grow.
+    ceiling: u64,
 }
 
 impl MemoryBudget {
-    /// How many bytes are held at this moment.
+    /// Returns the number of reserved bytes.
     #[must_use]
-    pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+    pub fn reserved_bytes(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
     }
 
-    /// No room yet. How much of `all` this body may find taken depends on what it is: the last
-    /// quarter is for small bodies, and the second half for those that present a signature.
-    pub fn open(self: &Arc<Self>, all: u64, announced: u64, signed: bool) -> Reservation {
-        let most = match (signed, announced <= SMALL_BODY_MAX) {
-            (true, true) => all,
-            (true, false) => all.saturating_sub(all / 4),
-            (false, _) => all / 2,
+    /// Starts a reservation of zero bytes out of a budget of `max_bytes`.
+    ///
+    /// The last quarter of the budget is kept for small bodies, and the second half for requests with
+    /// a signature, so that large or unsigned bodies cannot starve ordinary webhooks.
+    pub fn reserve(self: &Arc<Self>, max_bytes: u64, body_len: u64, signed: bool) -> Reservation {
+        let ceiling = match (signed, body_len <= SMALL_BODY_MAX) {
+            (true, true) => max_bytes,
+            (true, false) => max_bytes.saturating_sub(max_bytes / 4),
+            (false, _) => max_bytes / 2,
         };
-        Reservation { buffers: Arc::clone(self), bytes: 0, most }
+        Reservation { budget: Arc::clone(self), bytes: 0, ceiling }
     }
 }
 
 impl Reservation {
-    /// Takes room for so many bytes more, if there is as much.
-    pub fn grow(&mut self, bytes: u64) -> bool {
-        let before = self.buffers.held.fetch_add(bytes, Ordering::Relaxed);
+    /// Reserves more bytes. Returns `false` when that exceeds the budget; the bytes stay counted until
+    /// the reservation is dropped.
+    pub fn try_grow(&mut self, bytes: u64) -> bool {
+        let before = self.budget.reserved.fetch_add(bytes, Ordering::Relaxed);
         self.bytes = self.bytes.saturating_add(bytes);
-        before.saturating_add(bytes) <= self.most
+        before.saturating_add(bytes) <= self.ceiling
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.buffers.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -62,18 +65,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_body_has_its_share_and_all_is_given_back() {
-        let buffers = Arc::new(MemoryBudget::default());
-        let mut large = buffers.open(1000, SMALL_BODY_MAX + 1, true);
-        assert!(large.grow(750));
-        let mut public = buffers.open(1000, 10, false);
-        assert!(!public.grow(1));
-        drop(public);
-        let mut small = buffers.open(1000, 10, true);
-        assert!(small.grow(250) && !small.grow(1));
+    fn each_kind_of_body_has_its_share_and_drop_releases_it() {
+        let budget = Arc::new(MemoryBudget::default());
+        let mut large = budget.reserve(1000, SMALL_BODY_MAX + 1, true);
+        assert!(large.try_grow(750));
+        let mut unsigned = budget.reserve(1000, 10, false);
+        assert!(!unsigned.try_grow(1));
+        drop(unsigned);
+        let mut small = budget.reserve(1000, 10, true);
+        assert!(small.try_grow(250) && !small.try_grow(1));
         drop(small);
-        assert!(!large.grow(1));
+        assert!(!large.try_grow(1));
         drop(large);
-        assert_eq!(buffers.held(), 0);
+        assert_eq!(budget.reserved_bytes(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! The `[limits]` table, and the three limiters that enforce its totals.
 //!
-//! Each limiter is one count for the whole process; each permit gives back on drop what it took.
+//! Each limiter counts for the whole process; each permit releases its share on drop.
 
 mod connections;
 mod in_flight;
@@ -12,49 +12,51 @@ pub use connections::{ConnectionLimit, ConnectionPermit, LimitReached};
 pub use in_flight::{InFlightLimit, InFlightPermit};
 pub use memory::{MemoryBudget, Reservation};
 
-/// `[limits]`: what one connection, one request and the whole gate may take.
+/// `[limits]`: bounds on one connection, one request and the whole process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; beyond it new ones wait in the listener's queue.
+    /// Maximum concurrent client connections. Beyond it, a new connection evicts an idle one or gets 503.
     pub max_connections: usize,
-    /// Connections at once from one address, or from one /64 of IPv6: a quarter of all.
+    /// Maximum concurrent connections from one IPv4 address or IPv6 /64. Default: a quarter of
+    /// `max_connections`.
     pub max_connections_per_peer: usize,
-    /// Requests at once between their head and the end of their answer.
+    /// Maximum concurrent requests to apps: counted from after the judgement, in `Forwarder::send`, until
+    /// the end of the app's response.
     pub max_in_flight: usize,
-    /// Bytes of bodies held at once, all requests together.
+    /// Maximum bytes of request bodies in memory, all requests together.
     pub max_buffered_bytes: u64,
-    /// Bytes of a request line and its headers together.
+    /// Maximum bytes of a request head: request line and headers together.
     pub max_head_bytes: usize,
-    /// Header fields in one request.
+    /// Maximum header fields in one request.
     pub max_headers: usize,
-    /// From the first byte of a head to its end.
+    /// Maximum time from the first byte of a head to its end.
     pub head_timeout: Duration,
-    /// How long a connection may wait for the first byte of a request.
+    /// Maximum time that a connection waits for the first byte of a request.
     pub idle_timeout: Duration,
-    /// From the end of the head to the end of the body.
+    /// Maximum time from the end of the head to the end of the body.
     pub body_timeout: Duration,
-    /// Bytes per second that a body must arrive with, on average; 0: no such bound.
+    /// Minimum average rate of a body in bytes per second; 0 disables the check.
     pub min_body_rate: u64,
-    /// How long one attempt to connect to the upstream may take.
+    /// Maximum time of one attempt to connect to the upstream.
     pub connect_timeout: Duration,
-    /// How long a refused connection is tried again, as while an app restarts.
+    /// Time during which a refused connection is retried, for an app that restarts.
     pub connect_retry: Duration,
-    /// From the proof to the head of the app's answer. Twilio gives up after 15 s.
+    /// Maximum time from admission to the head of the app's response. Twilio gives up after 15 s.
     pub response_timeout: Duration,
-    /// The longest pause inside the app's answer.
+    /// Maximum pause within the app's response.
     pub response_idle_timeout: Duration,
-    /// How long an unused upstream connection is kept: shorter than gunicorn's 2 s and Node's 5 s,
-    /// so that it is never the app that closes first.
+    /// Maximum time that an unused upstream connection is kept. Shorter than gunicorn's 2 s and Node's 5 s,
+    /// so that the app is never the first to close.
     pub upstream_idle_timeout: Duration,
-    /// Unused upstream connections kept, per worker and upstream.
+    /// Maximum unused upstream connections, per worker and upstream.
     pub upstream_idle_connections: usize,
-    /// The longest silence in a tunnelled WebSocket, both ways.
+    /// Maximum time without data in either direction of a WebSocket tunnel.
     pub tunnel_idle_timeout: Duration,
-    /// From being told to stop to no longer accepting, for a balancer to notice.
+    /// Time from the stop signal to the last accept, for a load balancer to notice.
     pub drain_delay: Duration,
-    /// What is in flight when the gate stops accepting has this long to end.
+    /// Maximum time for requests in flight to finish after the last accept.
     pub drain_timeout: Duration,
-    /// The same for tunnelled WebSockets.
+    /// Maximum time for WebSocket tunnels to finish after the last accept.
     pub tunnel_drain_timeout: Duration,
 }
 

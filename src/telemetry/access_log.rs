@@ -1,271 +1,338 @@
-//! The line that an exchange leaves. Never a token, a signature, a query value or a body.
+//! The access log: one line per exchange. A line never contains a token, a signature, a query value
+//! or a body.
 
 use std::{
-    cell::Cell,
-    io::{self, Write as _},
+    borrow::Cow,
+    fmt::Display,
+    io::{self, Write},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Outcome, Verdict};
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
+
+use super::{
+    outcome::{ExchangeId, Outcome},
+    verdict::Verdict,
+};
 use crate::gate::Proven;
 
-/// For whom lines are written.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For a person, in colour where the terminal shows it.
+    /// Text for a terminal.
     Terminal {
-        /// Whether colours are shown.
+        /// Whether to write ANSI colours.
         colour: bool,
     },
 }
 
-/// What a line says, in its order.
-struct Fields<'a> {
-    start: u32,
-    number: u64,
+/// The fields of a line, in the order in which JSON shows them.
+#[derive(Serialize)]
+struct AccessLog<'a> {
+    #[serde(serialize_with = "as_text")]
+    timestamp: humantime::Rfc3339Timestamp,
+    level: &'static str,
+    message: &'static str,
+    #[serde(serialize_with = "as_text")]
+    id: ExchangeId,
+    #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<&'a str>,
     method: &'a str,
-    path: &'a str,
+    path: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
-    candidate: Option<&'a str>,
-    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
     received: u64,
     sent: u64,
     micros: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     upstream_micros: Option<u64>,
 }
 
-/// Tells an exchange from all others, those of another start included.
-#[cfg(any(feature = "otlp", test))]
-pub(super) fn id(start: u32, number: u64) -> String {
-    let mut id = Vec::with_capacity(25);
-    put_id(start, number, &mut id);
-    String::from_utf8_lossy(&id).into_owned()
+fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
-/// `start`, eight hex digits, and `number`, as many as it takes.
-fn put_id(start: u32, number: u64, line: &mut Vec<u8>) {
-    put_hex(start.into(), 8, line);
-    line.push(b'-');
-    put_hex(number, 1, line);
-}
-
-fn put_hex(number: u64, least: usize, line: &mut Vec<u8>) {
-    let digit = |nibble: u8| nibble.wrapping_add(if nibble < 10 { b'0' } else { b'a' - 10 });
-    let mut text = [0; 16];
-    for ([high, low], byte) in text.as_chunks_mut().0.iter_mut().zip(number.to_be_bytes()) {
-        (*high, *low) = (digit(byte >> 4), digit(byte & 15));
-    }
-    let zeros = text.iter().take_while(|&&digit| digit == b'0').count();
-    let begin = zeros.min(text.len().saturating_sub(least));
-    line.extend_from_slice(text.get(begin..).unwrap_or_default());
-}
-
-/// A second, as RFC 3339 has it: `2026-11-24T09:00:00`.
-type Second = [u8; 19];
-
-thread_local! {
-    /// Most lines are of the same second as the one before.
-    static LATEST: Cell<(u64, Second)> = const { Cell::new((u64::MAX, [0; 19])) };
-}
-
-fn second_of(seconds: u64) -> Second {
-    const FLUSH_TIMEOUT: u64 = 253_402_300_799; // of 9999, and of RFC 3339
-    let moment = UNIX_EPOCH.checked_add(Duration::from_secs(seconds.min(FLUSH_TIMEOUT)));
-    let text = humantime::format_rfc3339_seconds(moment.unwrap_or(UNIX_EPOCH)).to_string();
-    text.as_bytes().first_chunk().copied().unwrap_or([b'?'; 19])
-}
-
-/// `2026-11-24T09:00:00.000001Z`
-fn put_time(line: &mut Vec<u8>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (mut latest, mut second) = LATEST.get();
-    if now.as_secs() != latest {
-        latest = now.as_secs();
-        second = second_of(latest);
-        LATEST.set((latest, second));
-    }
-    line.extend_from_slice(&second);
-    // A million more, so that there are seven digits: the first becomes the point.
-    let begin = line.len();
-    let micros = now.subsec_micros().saturating_add(1_000_000);
-    line.extend_from_slice(itoa::Buffer::new().format(micros).as_bytes());
-    if let Some(first) = line.get_mut(begin) {
-        *first = b'.';
-    }
-    line.push(b'Z');
-}
-
-/// One line, with its end.
+/// Formats one line, including its newline.
 pub(super) fn format(
     outcome: &Outcome,
     duration: Duration,
-    start: u32,
-    look: LogFormat,
+    id: ExchangeId,
+    format: LogFormat,
 ) -> Vec<u8> {
-    let proof = outcome.verdict.proven().and_then(Proven::proof);
-    let candidate = proof.map(|proof| proof.candidate.label());
-    let fields = Fields {
-        start,
-        number: outcome.number,
-        peer: outcome.peer.as_deref(),
-        method: outcome.head.method(),
-        path: &String::from_utf8_lossy(outcome.head.path()),
-        route: outcome.route.as_ref().map(|route| route.path()),
-        verdict: outcome.verdict.label(),
-        reason: outcome.verdict.reason(),
-        key: proof.map(|proof| &*proof.key),
-        candidate: candidate.as_deref(),
-        status: outcome.status,
-        received: outcome.received,
-        sent: outcome.sent,
-        micros: micros(duration),
-        upstream_micros: outcome.upstream.map(micros),
-    };
+    let entry = AccessLog::new(outcome, duration, id, SystemTime::now());
     let mut line = Vec::with_capacity(512);
-    let _never_fails = match look {
-        LogFormat::Json => fields.json(&mut line),
-        LogFormat::Terminal { colour } => fields.text(&mut line, outcome, colour),
+    // Writing to a `Vec` cannot fail.
+    let _infallible = match format {
+        LogFormat::Json => entry.write_json(&mut line),
+        LogFormat::Terminal { colour } => {
+            entry.write_text(&mut line, colour.then(|| ansi_colour(&outcome.verdict)))
+        }
     };
     line.push(b'\n');
     line
+}
+
+/// Formats `time` by RFC 3339, in microseconds. humantime panics before 1970 and fails after 9999,
+/// so a wrong clock is clamped to that range.
+fn timestamp(time: SystemTime) -> humantime::Rfc3339Timestamp {
+    const MAX: Duration = Duration::new(253_402_300_799, 999_999_999);
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default().min(MAX);
+    humantime::format_rfc3339_micros(UNIX_EPOCH.checked_add(since_epoch).unwrap_or(UNIX_EPOCH))
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn quote(line: &mut Vec<u8>, text: &str) -> io::Result<()> {
-    let is_plain = |byte| matches!(byte, b' '..=b'~') & !matches!(byte, b'"' | b'\\');
-    let plain = text.bytes().fold(true, |plain, byte| plain & is_plain(byte)); // all at once
-    if !plain {
-        return serde_json::to_writer(line, text).map_err(io::Error::other);
+/// SGR code for the verdict: green, yellow or red.
+const fn ansi_colour(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Admitted(_) => 32,
+        Verdict::Refused(_) | Verdict::Abandoned => 33,
+        Verdict::Failed(..) | Verdict::Malformed(_) => 31,
     }
-    line.push(b'"');
-    line.extend_from_slice(text.as_bytes());
-    line.push(b'"');
-    Ok(())
 }
 
-impl Fields<'_> {
-    /// Field by field: it is written for every request, and most of it needs no escaping.
-    fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        line.extend_from_slice(b"{\"timestamp\":\"");
-        put_time(line);
-        line.extend_from_slice(b"\",\"level\":\"INFO\",\"message\":\"request\",\"id\":\"");
-        put_id(self.start, self.number, line);
-        line.push(b'"');
-        for (name, text) in [
-            (",\"peer\":", self.peer),
-            (",\"method\":", Some(self.method)),
-            (",\"path\":", Some(self.path)),
-            (",\"route\":", self.route),
-            (",\"verdict\":", Some(self.verdict)),
-            (",\"reason\":", self.reason),
-            (",\"key\":", self.key),
-            (",\"candidate\":", self.candidate),
-        ] {
-            if let Some(text) = text {
-                line.extend_from_slice(name.as_bytes());
-                quote(line, text)?;
-            }
+impl<'a> AccessLog<'a> {
+    fn new(outcome: &'a Outcome, duration: Duration, id: ExchangeId, now: SystemTime) -> Self {
+        let proof = outcome.verdict.proven().and_then(Proven::proof);
+        Self {
+            timestamp: timestamp(now),
+            level: "INFO",
+            message: "request",
+            id,
+            peer: outcome.peer.as_deref(),
+            method: outcome.head.method(),
+            path: String::from_utf8_lossy(outcome.head.path()),
+            route: outcome.route.as_ref().map(|route| route.path()),
+            verdict: outcome.verdict.label(),
+            reason: outcome.verdict.reason(),
+            key: proof.map(|proof| &*proof.key),
+            candidate: proof.map(|proof| proof.candidate.label()),
+            status: (outcome.status > 0).then_some(outcome.status),
+            received: outcome.received,
+            sent: outcome.sent,
+            micros: micros(duration),
+            upstream_micros: outcome.upstream.map(micros),
         }
-        for (name, number) in [
-            (",\"status\":", (self.status > 0).then_some(self.status.into())),
-            (",\"received\":", Some(self.received)),
-            (",\"sent\":", Some(self.sent)),
-            (",\"micros\":", Some(self.micros)),
-            (",\"upstream_micros\":", self.upstream_micros),
-        ] {
-            if let Some(number) = number {
-                line.extend_from_slice(name.as_bytes());
-                line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-            }
-        }
-        line.push(b'}');
-        Ok(())
     }
 
-    /// `2026-11-24T09:00:00.000001Z 403 POST /voice refused: signature_mismatch …`
-    fn text(&self, line: &mut Vec<u8>, outcome: &Outcome, colour: bool) -> io::Result<()> {
-        let code = match outcome.verdict {
-            Verdict::Admitted(_) => 32,
-            Verdict::Refused(_) | Verdict::Abandoned => 33,
-            Verdict::Failed(..) | Verdict::Malformed(_) => 31,
-        };
-        let (on, off) =
-            if colour { (format!("\u{1b}[{code}m"), "\u{1b}[0m") } else { (String::new(), "") };
-        let Self { method, verdict, status, .. } = self;
-        let path = self.path.escape_default();
-        put_time(line);
-        write!(line, " {on}{status:<3} {verdict}{off}")?;
+    fn write_json(&self, line: &mut Vec<u8>) -> io::Result<()> {
+        let mut serializer = serde_json::Serializer::with_formatter(line, LogSafe);
+        self.serialize(&mut serializer).map_err(io::Error::other)
+    }
+
+    /// Writes `2026-11-24T09:00:00.000001Z 403 refused signature_mismatch POST /voice …`.
+    fn write_text(&self, line: &mut Vec<u8>, colour: Option<u8>) -> io::Result<()> {
+        let on = colour.map(|code| format!("\u{1b}[{code}m")).unwrap_or_default();
+        let off = if colour.is_some() { "\u{1b}[0m" } else { "" };
+        let Self { timestamp, method, verdict, received, sent, micros, id, .. } = self;
+        let status = self.status.unwrap_or_default();
+        write!(line, "{timestamp} {on}{status:<3} {verdict}{off}")?;
         if let Some(reason) = self.reason {
             write!(line, " {on}{reason}{off}")?;
         }
-        write!(line, " {method} {path}")?;
-        for (name, value) in [("route", self.route), ("key", self.key)] {
+        write!(line, " {method} {}", self.path.escape_default())?;
+        let candidate = self.candidate.as_deref().filter(|label| *label != "received");
+        for (name, value) in [
+            ("route", self.route),
+            ("key", self.key),
+            ("candidate", candidate),
+            ("peer", self.peer),
+        ] {
             if let Some(value) = value {
                 write!(line, " {name}={value}")?;
             }
         }
-        if let Some(candidate) = self.candidate.filter(|label| *label != "received") {
-            write!(line, " candidate={candidate}")?;
-        }
-        if let Some(peer) = self.peer {
-            write!(line, " peer={peer}")?;
-        }
-        let Self { received, sent, micros, .. } = self;
-        write!(line, " in={received}B out={sent}B {micros}µs id=")?;
-        put_id(self.start, self.number, line);
-        Ok(())
+        write!(line, " in={received}B out={sent}B {micros}µs id={id}")
     }
+}
+
+/// Compact JSON that also escapes characters which change how a terminal or a viewer shows a line.
+///
+/// JSON requires escapes only below U+0020 (RFC 8259 §7). A path comes from the client: a raw C1
+/// control such as U+009B starts a terminal sequence, U+2028 breaks a line, and bidirectional
+/// controls reorder what a person reads (CVE-2021-42574).
+struct LogSafe;
+
+impl Formatter for LogSafe {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        // All of them but U+007F are outside ASCII, and most strings are printable ASCII.
+        while let Some(at) = rest.find(is_unsafe_in_log) {
+            let (plain, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
+            writer.write_all(plain.as_bytes())?;
+            let mut characters = tail.chars();
+            if let Some(character) = characters.next() {
+                write!(writer, "\\u{:04x}", u32::from(character))?;
+            }
+            rest = characters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// Whether this is a control character, a line separator or a bidirectional control (UAX #9).
+const fn is_unsafe_in_log(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn entry() -> AccessLog<'static> {
+        AccessLog {
+            timestamp: timestamp(
+                UNIX_EPOCH.checked_add(Duration::from_micros(1_795_510_800_000_001)).unwrap(),
+            ),
+            level: "INFO",
+            message: "request",
+            id: ExchangeId { start: 0xABC, number: 31 },
+            peer: Some("192.0.2.1"),
+            method: "POST",
+            path: "/vo\"ice\\\u{7}ü".into(),
+            route: Some("/*"),
+            verdict: "failed",
+            reason: Some("connect"),
+            key: Some("auth_tokens[0]"),
+            candidate: Some("received".into()),
+            status: Some(502),
+            received: 12,
+            sent: 34,
+            micros: 567,
+            upstream_micros: Some(89),
+        }
+    }
+
+    fn json(entry: &AccessLog<'_>) -> String {
+        let mut line = Vec::new();
+        entry.write_json(&mut line).unwrap();
+        String::from_utf8(line).unwrap()
+    }
+
+    fn text(entry: &AccessLog<'_>, colour: Option<u8>) -> String {
+        let mut line = Vec::new();
+        entry.write_text(&mut line, colour).unwrap();
+        String::from_utf8(line).unwrap()
+    }
+
     #[test]
-    fn what_needs_escaping_is_escaped() {
-        for text in ["/plain", "/a\"b", "/a\\b", "/\u{7}", "/ü", ""] {
-            let mut line = Vec::new();
-            quote(&mut line, text).unwrap();
-            let read: String = serde_json::from_slice(&line).unwrap();
-            assert_eq!(read, text);
+    fn json_line_has_every_field_in_order() {
+        let expected = concat!(
+            r#"{"timestamp":"2026-11-24T09:00:00.000001Z","level":"INFO","message":"request","#,
+            r#""id":"00000abc-1f","peer":"192.0.2.1","method":"POST","path":"/vo\"ice\\\u0007ü","#,
+            r#""route":"/*","verdict":"failed","reason":"connect","key":"auth_tokens[0]","#,
+            r#""candidate":"received","status":502,"received":12,"sent":34,"micros":567,"#,
+            r#""upstream_micros":89}"#,
+        );
+        assert_eq!(json(&entry()), expected);
+    }
+
+    #[test]
+    fn json_line_omits_absent_fields() {
+        let entry = AccessLog {
+            peer: None,
+            path: "/".into(),
+            route: None,
+            reason: None,
+            key: None,
+            candidate: None,
+            status: None,
+            upstream_micros: None,
+            ..entry()
+        };
+        let expected = concat!(
+            r#"{"timestamp":"2026-11-24T09:00:00.000001Z","level":"INFO","message":"request","#,
+            r#""id":"00000abc-1f","method":"POST","path":"/","verdict":"failed","#,
+            r#""received":12,"sent":34,"micros":567}"#,
+        );
+        assert_eq!(json(&entry), expected);
+    }
+
+    #[test]
+    fn text_line_has_every_field_in_order() {
+        let mut entry = entry();
+        entry.candidate = Some("without_port".into());
+        let tail = "POST /vo\\\"ice\\\\\\u{7}\\u{fc} route=/* key=auth_tokens[0] \
+            candidate=without_port peer=192.0.2.1 in=12B out=34B 567µs id=00000abc-1f";
+        let plain = format!("2026-11-24T09:00:00.000001Z 502 failed connect {tail}");
+        assert_eq!(text(&entry, None), plain);
+        let (on, off) = ("\u{1b}[31m", "\u{1b}[0m");
+        let coloured =
+            format!("2026-11-24T09:00:00.000001Z {on}502 failed{off} {on}connect{off} {tail}");
+        assert_eq!(text(&entry, Some(31)), coloured);
+        entry.status = None;
+        assert!(text(&entry, None).contains("Z 0   failed connect"));
+    }
+
+    #[test]
+    fn characters_that_act_on_a_terminal_or_viewer_are_escaped_in_every_string() {
+        let ranges = [0..=0x1f, 0x7f..=0x9f, 0x61c..=0x61c, 0x200e..=0x200f];
+        let more = [0x2028..=0x202e, 0x2066..=0x2069];
+        for code in ranges.into_iter().chain(more).flatten() {
+            let character = char::from_u32(code).unwrap();
+            let value = format!("a{character}b{character}");
+            let value = value.as_str();
+            let line = json(&AccessLog {
+                peer: Some(value),
+                method: value,
+                path: value.into(),
+                route: Some(value),
+                key: Some(value),
+                candidate: Some(value.to_owned().into()),
+                ..entry()
+            });
+            assert!(!line.contains(character), "{code:x} {line}");
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            for name in ["peer", "method", "path", "route", "key", "candidate"] {
+                assert_eq!(read[name], value, "{code:x} {name}");
+            }
+            assert!(!text(&AccessLog { path: value.into(), ..entry() }, None).contains(character));
+        }
+        let line = json(&AccessLog { path: "/\u{9b}31m\u{2029}".into(), ..entry() });
+        assert!(line.contains(r#""path":"/\u009b31m\u2029""#), "{line}");
+    }
+
+    #[test]
+    fn other_characters_are_not_escaped() {
+        for value in ["/plain", "/ü", "/日本", "/\u{a0}", "/\u{2010}", "/\u{1f600}", ""] {
+            let line = json(&AccessLog { path: value.into(), ..entry() });
+            assert!(line.contains(&format!("\"path\":\"{value}\"")), "{line}");
         }
     }
 
     #[test]
-    fn a_second_is_told_as_far_as_it_can_be() {
-        assert_eq!(&second_of(0), b"1970-01-01T00:00:00");
-        assert_eq!(&second_of(1_795_510_800), b"2026-11-24T09:00:00");
-        assert_eq!(&second_of(u64::MAX), b"9999-12-31T23:59:59");
-        assert_eq!(&second_of(300_000_000_000), b"9999-12-31T23:59:59");
-    }
-
-    #[test]
-    fn an_id_is_in_hex() {
-        assert_eq!(id(0xABC, 0), "00000abc-0");
-        assert_eq!(id(u32::MAX, 0x10), "ffffffff-10");
-        assert_eq!(id(0, u64::MAX), "00000000-ffffffffffffffff");
-    }
-
-    #[test]
-    fn a_time_is_read_as_now_in_any_second() {
-        for pause in [0, 1100, 0] {
-            std::thread::sleep(Duration::from_millis(pause));
-            let before = SystemTime::now() - Duration::from_micros(1);
-            let mut text = Vec::new();
-            put_time(&mut text);
-            let text = String::from_utf8(text).unwrap();
-            let told = humantime::parse_rfc3339(&text).unwrap();
-            assert!(before <= told && told <= SystemTime::now(), "{text}");
-            assert_eq!(text.len(), "2026-11-24T09:00:00.000001Z".len());
-        }
+    fn timestamp_is_clamped_to_the_years_1970_to_9999() {
+        let at = |seconds| timestamp(UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
+        assert_eq!(at(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(at(1_795_510_800), "2026-11-24T09:00:00.000000Z");
+        assert_eq!(at(300_000_000_000), "9999-12-31T23:59:59.999999Z");
+        let before_1970 = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(timestamp(before_1970).to_string(), "1970-01-01T00:00:00.000000Z");
     }
 }

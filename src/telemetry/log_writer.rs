@@ -1,5 +1,5 @@
-//! Where lines go: into a buffer, and from there to standard error by a thread of its own, so that
-//! no request waits for a disk or a terminal.
+//! Asynchronous log output: lines are queued in memory, and a separate thread writes them to standard
+//! error, so that no request waits for a disk or a terminal.
 
 use std::{
     io::{self, Write},
@@ -12,17 +12,17 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::access_log::LogFormat;
 
-/// Lines that nobody takes are dropped beyond this many bytes, and counted.
-const MAX_QUEUED: usize = 4 << 20;
-/// How long lines are gathered before they are written together.
+/// Maximum bytes in the queue. Lines beyond it are dropped and counted.
+const MAX_QUEUED_BYTES: usize = 4 << 20;
+/// Pause between two writes, so that one system call writes many lines.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
-/// How long the end of the program waits for the last lines.
+/// Maximum time that [`LogWriter::flush`] waits.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A buffer in front of standard error.
+/// Handle of the log queue; clones share it.
 #[derive(Clone, Debug)]
 pub struct LogWriter {
-    look: LogFormat,
+    format: LogFormat,
     queue: Arc<Queue>,
 }
 
@@ -35,56 +35,56 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: Vec<u8>,
+    pending: Vec<u8>,
     dropped: u64,
-    /// The thread sleeps until it is woken.
+    /// The writer thread waits on `filled`.
     asleep: bool,
-    /// Bytes are on their way out.
+    /// The writer thread writes a batch.
     writing: bool,
 }
 
 impl LogWriter {
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     ///
     /// # Errors
-    /// When no thread can be had.
-    pub fn start(look: LogFormat) -> io::Result<Self> {
+    /// When the thread cannot be started.
+    pub fn start(format: LogFormat) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let writer = Arc::clone(&queue);
-        thread::Builder::new().name("log".into()).spawn(move || writer.work())?;
-        Ok(Self { look, queue })
+        thread::Builder::new().name("log".into()).spawn(move || writer.run())?;
+        Ok(Self { format, queue })
     }
 
-    /// For whom it writes.
+    /// Returns the format of its lines.
     #[must_use]
-    pub const fn look(&self) -> LogFormat {
-        self.look
+    pub const fn format(&self) -> LogFormat {
+        self.format
     }
 
-    /// Puts whole lines behind those that wait.
+    /// Queues whole lines. Drops them when the queue is full.
     pub fn write(&self, lines: &[u8]) {
         let mut state = self.queue.lock();
-        if state.waiting.len().saturating_add(lines.len()) > MAX_QUEUED {
+        if state.pending.len().saturating_add(lines.len()) > MAX_QUEUED_BYTES {
             state.dropped = state.dropped.saturating_add(1);
             return;
         }
-        state.waiting.extend_from_slice(lines);
+        state.pending.extend_from_slice(lines);
         if std::mem::take(&mut state.asleep) {
             self.queue.filled.notify_one();
         }
     }
 
-    /// How many lines were dropped because nobody took them.
+    /// Returns the number of writes that were dropped because the queue was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.queue.lock().dropped
     }
 
-    /// Waits for what was put in before, for a moment at most.
+    /// Waits until the queue is written, [`FLUSH_TIMEOUT`] at most.
     pub fn flush(&self) {
         let state = self.queue.lock();
-        let pending = |state: &mut State| state.writing || !state.waiting.is_empty();
-        drop(self.queue.written.wait_timeout_while(state, FLUSH_TIMEOUT, pending));
+        let is_busy = |state: &mut State| state.writing || !state.pending.is_empty();
+        drop(self.queue.written.wait_timeout_while(state, FLUSH_TIMEOUT, is_busy));
     }
 }
 
@@ -93,11 +93,12 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
+    fn run(&self) {
         let mut lines = Vec::new();
         loop {
             self.take(&mut lines);
-            let _unheard = io::stderr().lock().write_all(&lines);
+            // A closed standard error leaves no place to report to.
+            let _ignored = io::stderr().lock().write_all(&lines);
             lines.clear();
             self.lock().writing = false;
             self.written.notify_all();
@@ -105,26 +106,26 @@ impl Queue {
         }
     }
 
-    /// Waits for lines and takes them all.
+    /// Waits until the queue has lines, and moves all of them into `lines`.
     fn take(&self, lines: &mut Vec<u8>) {
         let mut state = self.lock();
-        while state.waiting.is_empty() {
+        while state.pending.is_empty() {
             state.asleep = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        std::mem::swap(lines, &mut state.waiting);
+        std::mem::swap(lines, &mut state.pending);
         state.writing = true;
     }
 }
 
-/// A line of `tracing`, put in whole when it is done.
+/// Collects one `tracing` event and queues it on drop, so that events never interleave.
 #[derive(Debug)]
-pub struct Line<'s> {
-    sink: &'s LogWriter,
+pub struct EventWriter<'s> {
+    log: &'s LogWriter,
     text: Vec<u8>,
 }
 
-impl Write for Line<'_> {
+impl Write for EventWriter<'_> {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         self.text.extend_from_slice(text);
         Ok(text.len())
@@ -135,16 +136,16 @@ impl Write for Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for EventWriter<'_> {
     fn drop(&mut self) {
-        self.sink.write(&self.text);
+        self.log.write(&self.text);
     }
 }
 
 impl<'s> MakeWriter<'s> for LogWriter {
-    type Writer = Line<'s>;
+    type Writer = EventWriter<'s>;
 
-    fn make_writer(&'s self) -> Line<'s> {
-        Line { sink: self, text: Vec::with_capacity(256) }
+    fn make_writer(&'s self) -> EventWriter<'s> {
+        EventWriter { log: self, text: Vec::with_capacity(256) }
     }
 }

@@ -1,4 +1,5 @@
-//! The counters, for Prometheus. Names and units follow its conventions.
+//! Prometheus metrics. Names and units follow its conventions
+//! (<https://prometheus.io/docs/practices/naming/>).
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,15 +9,14 @@ use prometheus::{
     process_collector::ProcessCollector,
 };
 
-use super::{Outcome, Verdict};
-use crate::gate::{Proven, Refusal};
-use crate::upstream::Failure;
+use super::{outcome::Outcome, route_counters::RouteCounters, verdict::Verdict};
+use crate::gate::Proven;
 
-/// Seconds: from a refusal by the head alone to Twilio's own deadline.
+/// Histogram buckets in seconds, from a refusal by the head alone to Twilio's 15 s timeout.
 const BUCKETS: [f64; 12] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 2.5, 5.0, 15.0];
 
-/// Every counter that there is.
+/// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -26,69 +26,41 @@ pub struct Metrics {
     durations: Durations,
     upstream: Histogram,
     unrouted: Arc<RouteCounters>,
-    /// What is there at this moment.
+    /// Current totals.
     pub gauges: Gauges,
-    /// How the configuration fares.
+    /// Reloads and certificates.
     pub reload: ReloadMetrics,
-    /// Connections that were turned away, by limit.
+    /// Connections rejected, by limit.
     pub refused_connections: IntCounterVec,
     log_lines_dropped: IntCounter,
     #[cfg(feature = "otlp")]
     spans_dropped: IntCounter,
 }
 
-/// How the configuration fares.
+/// Metrics of configuration reloads and certificates.
 #[derive(Clone, Debug)]
 pub struct ReloadMetrics {
-    /// Configurations loaded anew, by result.
+    /// Reloads, by result.
     pub reloads: IntCounterVec,
-    /// Whether the last reload was taken: 1 or 0.
+    /// 1 if the last reload was applied, else 0.
     pub last_successful: IntGauge,
-    /// When the configuration in force was loaded, in seconds since 1970.
+    /// Load time of the current configuration, in Unix seconds.
     pub last_success: IntGauge,
-    /// When certificates end, in seconds since 1970.
+    /// Expiry time of each certificate, in Unix seconds.
     pub certificate_expiry: IntGaugeVec,
 }
 
-/// What is there at this moment.
+/// Current totals.
 #[derive(Clone, Debug)]
 pub struct Gauges {
-    /// Connections from outside.
+    /// Client connections.
     pub connections: IntGauge,
-    /// Requests that are not answered yet.
+    /// Requests without a complete response.
     pub in_flight: IntGauge,
-    /// WebSockets.
+    /// Open WebSocket tunnels.
     pub tunnels: IntGauge,
-    /// Bytes of request bodies held.
+    /// Bytes of request bodies in memory.
     pub buffered: IntGauge,
-}
-
-/// The counters of one route, at hand without a look-up by name.
-#[derive(Debug)]
-pub struct RouteCounters {
-    path: Box<str>,
-    admitted: IntCounter,
-    abandoned: IntCounter,
-    refused: Vec<IntCounter>,
-    failed: Vec<IntCounter>,
-}
-
-impl RouteCounters {
-    /// The route's path, as configured; empty where no route was found.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    fn of(&self, verdict: &Verdict) -> Option<&IntCounter> {
-        match verdict {
-            Verdict::Admitted(_) => Some(&self.admitted),
-            Verdict::Refused(reason) => self.refused.get(*reason as usize),
-            Verdict::Failed(_, failure) => self.failed.get(*failure as usize),
-            Verdict::Abandoned => Some(&self.abandoned),
-            Verdict::Malformed(_) => None,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -100,7 +72,7 @@ struct Durations {
 }
 
 impl Durations {
-    fn of(&self, verdict: &Verdict) -> &Histogram {
+    fn get(&self, verdict: &Verdict) -> &Histogram {
         match verdict {
             Verdict::Admitted(_) => &self.admitted,
             Verdict::Refused(_) => &self.refused,
@@ -111,59 +83,60 @@ impl Durations {
 }
 
 impl Metrics {
-    /// All at zero.
+    /// Registers all metrics, at zero.
     ///
     /// # Errors
-    /// When a name is taken twice: a fault of this file.
+    /// When a name is registered twice, which is a bug in this file.
     pub fn new(version: &str, commit: &str) -> Result<Self> {
         let registry = Registry::new();
-        let make = Registrar(&registry);
-        make.labeled_gauge("gatekeeper_build_info", "Always 1.", &["version", "commit"])?
+        let registrar = Registrar(&registry);
+        registrar
+            .labeled_gauge("gatekeeper_build_info", "Always 1.", &["version", "commit"])?
             .with_label_values(&[version, commit])
             .set(1);
-        make.add(ProcessCollector::for_self())?;
-        let requests = make.counters(
+        registrar.register(ProcessCollector::for_self())?;
+        let requests = registrar.counters(
             "gatekeeper_requests_total",
             "Requests, by the route's path, what became of them, and why.",
             &["route", "verdict", "reason"],
         )?;
         Ok(Self {
-            unrouted: Arc::new(counters_of(&requests, "")),
+            unrouted: Arc::new(RouteCounters::new(&requests, "")),
             requests,
-            keys: make.keys()?,
-            candidates: make.candidates()?,
-            durations: make.durations()?,
-            upstream: make.upstream()?,
-            gauges: make.gauges()?,
-            reload: make.reload()?,
-            refused_connections: make.refused_connections()?,
-            log_lines_dropped: make.log_lines_dropped()?,
+            keys: registrar.keys()?,
+            candidates: registrar.candidates()?,
+            durations: registrar.durations()?,
+            upstream: registrar.upstream()?,
+            gauges: registrar.gauges()?,
+            reload: registrar.reload()?,
+            refused_connections: registrar.refused_connections()?,
+            log_lines_dropped: registrar.log_lines_dropped()?,
             #[cfg(feature = "otlp")]
-            spans_dropped: make.spans_dropped()?,
+            spans_dropped: registrar.spans_dropped()?,
             registry,
         })
     }
 
-    /// The counters of the route with this path; the same ones again after a reload.
+    /// Returns the counters of the route with this path. They survive a reload.
     #[must_use]
     pub fn route(&self, path: &str) -> Arc<RouteCounters> {
-        Arc::new(counters_of(&self.requests, path))
+        Arc::new(RouteCounters::new(&self.requests, path))
     }
 
-    pub(super) fn unreadable(&self) {
+    pub(super) fn record_unreadable(&self) {
         self.requests.with_label_values(&["", "malformed", "unreadable"]).inc();
     }
 
-    pub(super) fn count(&self, outcome: &Outcome, duration: Duration) {
+    pub(super) fn record(&self, outcome: &Outcome, duration: Duration) {
         let route = outcome.route.as_ref().unwrap_or(&self.unrouted);
-        match (route.of(&outcome.verdict), outcome.verdict.reason()) {
+        match (route.get(&outcome.verdict), outcome.verdict.reason()) {
             (Some(counter), _) => counter.inc(),
             (None, reason) => {
                 let labels = [route.path(), outcome.verdict.label(), reason.unwrap_or_default()];
                 self.requests.with_label_values(&labels).inc();
             }
         }
-        self.durations.of(&outcome.verdict).observe(duration.as_secs_f64());
+        self.durations.get(&outcome.verdict).observe(duration.as_secs_f64());
         if let Some(upstream) = outcome.upstream {
             self.upstream.observe(upstream.as_secs_f64());
         }
@@ -173,65 +146,55 @@ impl Metrics {
         }
     }
 
-    /// `dropped` is how many spans have not reached the collector so far.
+    /// Sets the total of dropped spans.
     #[cfg(feature = "otlp")]
-    pub(super) fn note_spans(&self, dropped: u64) {
+    pub(super) fn record_dropped_spans(&self, dropped: u64) {
         self.spans_dropped.inc_by(dropped.saturating_sub(self.spans_dropped.get()));
     }
 
-    /// The text that Prometheus reads. `dropped` is what the log has lost so far.
+    /// Returns all metrics in the Prometheus text format. `dropped` is the total of dropped log lines.
     #[must_use]
     pub fn text(&self, dropped: u64) -> String {
         self.log_lines_dropped.inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
         let mut text = Vec::new();
-        let _never_fails = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        // Writing to a `Vec` cannot fail.
+        let _infallible = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8_lossy(&text).into_owned()
     }
 }
 
-fn counters_of(requests: &IntCounterVec, path: &str) -> RouteCounters {
-    let of = |verdict, reason| requests.with_label_values(&[path, verdict, reason]);
-    RouteCounters {
-        path: path.into(),
-        admitted: of("admitted", ""),
-        abandoned: of("abandoned", ""),
-        refused: Refusal::ALL.iter().map(|reason| of("refused", reason.label())).collect(),
-        failed: Failure::ALL.iter().map(|failure| of("failed", failure.label())).collect(),
-    }
-}
-
-/// Makes metrics and registers them.
+/// Creates metrics and registers them.
 struct Registrar<'r>(&'r Registry);
 
 impl Registrar<'_> {
-    fn add<C: Collector + 'static>(&self, metric: C) -> Result<()> {
+    fn register<C: Collector + 'static>(&self, metric: C) -> Result<()> {
         self.0.register(Box::new(metric))
     }
 
-    fn kept<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C> {
-        self.add(metric.clone())?;
+    fn registered<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C> {
+        self.register(metric.clone())?;
         Ok(metric)
     }
 
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
-        self.kept(IntCounter::new(name, help)?)
+        self.registered(IntCounter::new(name, help)?)
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
-        self.kept(IntCounterVec::new(Opts::new(name, help), labels)?)
+        self.registered(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
-        self.kept(IntGauge::new(name, help)?)
+        self.registered(IntGauge::new(name, help)?)
     }
 
     fn labeled_gauge(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
-        self.kept(IntGaugeVec::new(Opts::new(name, help), labels)?)
+        self.registered(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     fn histogram(&self, name: &str, help: &str) -> Result<Histogram> {
         let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
-        self.kept(Histogram::with_opts(options)?)
+        self.registered(Histogram::with_opts(options)?)
     }
 
     fn keys(&self) -> Result<IntCounterVec> {
@@ -291,13 +254,13 @@ impl Registrar<'_> {
         let options =
             HistogramOpts::new(name, "From the end of the head to the end of the answer.");
         let all = HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["verdict"])?;
-        self.add(all.clone())?;
-        let of = |verdict| all.with_label_values(&[verdict]);
+        self.register(all.clone())?;
+        let histogram = |verdict| all.with_label_values(&[verdict]);
         Ok(Durations {
-            admitted: of("admitted"),
-            refused: of("refused"),
-            failed: of("failed"),
-            other: of("other"),
+            admitted: histogram("admitted"),
+            refused: histogram("refused"),
+            failed: histogram("failed"),
+            other: histogram("other"),
         })
     }
 
@@ -318,10 +281,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_keeps_its_counters_over_a_reload() {
+    fn route_keeps_its_counters_across_a_reload() {
         let metrics = Metrics::new("0", "none").unwrap();
-        metrics.route("/voice").admitted.inc();
-        metrics.route("/voice").admitted.inc();
+        for _load in 0..2 {
+            let proven = Verdict::Admitted(Proven::DeclaredPublic);
+            metrics.route("/voice").get(&proven).unwrap().inc();
+        }
         let text = metrics.text(3);
         assert!(
             text.contains(

@@ -1,212 +1,136 @@
-//! What happened, counted and said once.
+//! Logs, metrics and traces.
 //!
-//! An exchange has one [`Outcome`]. When its answer is over it is handed to the [`Observer`], which
-//! counts it and writes its line (and, with the feature `otlp`, sends its span). Counters are exact;
-//! of unsigned requests only the first [`UNSIGNED_LINES`] of a second are told, so that a flood does
-//! not fill a disk.
+//! Each exchange has one [`Outcome`]. At its end [`Observer::record`] counts it and writes its log
+//! line (and, with the feature `otlp`, exports its span). Counters are exact. Log lines of requests
+//! without a signature are limited to [`MAX_UNSIGNED_LINES`] per second, so that a flood cannot fill
+//! a disk.
 
 mod access_log;
 mod log_writer;
 mod metrics;
+mod outcome;
+mod route_counters;
 #[cfg(feature = "otlp")]
 mod traces;
+mod verdict;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 pub use access_log::LogFormat;
 pub use log_writer::LogWriter;
-pub use metrics::{Gauges, Metrics, ReloadMetrics, RouteCounters};
+pub use metrics::{Gauges, Metrics, ReloadMetrics};
+pub use outcome::Outcome;
+pub use route_counters::RouteCounters;
 #[cfg(feature = "otlp")]
 pub use traces::{Spans, parent};
+pub use verdict::Verdict;
 
-use crate::gate::{Proven, Refusal};
-use crate::http1::RequestHead;
-use crate::upstream::Failure;
+use crate::gate::Refusal;
+use outcome::ExchangeId;
 
-/// How many unsigned requests are told in one second.
-pub const UNSIGNED_LINES: u32 = 100;
+/// Maximum log lines per second for requests without a signature.
+pub const MAX_UNSIGNED_LINES: u32 = 100;
 
-/// One exchange. It is filled in as the exchange goes, and told at its end.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Its number since the start.
-    pub number: u64,
-    /// The address of who connected, as text; none over a Unix socket.
-    pub peer: Option<Arc<str>>,
-    /// The request's head; of its target only the path is told, never the query.
-    pub head: Arc<RequestHead>,
-    /// The route's counters, where one was found.
-    pub route: Option<Arc<RouteCounters>>,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// What the sender was told; zero where it left before.
-    pub status: u16,
-    /// Bytes of the request's body.
-    pub received: u64,
-    /// Bytes of the answer's body.
-    pub sent: u64,
-    /// When its head was complete.
-    pub began: Instant,
-    /// From the proof to the beginning of the app's answer.
-    pub upstream: Option<Duration>,
-    /// Who called, where a trace is kept; not valid otherwise.
-    #[cfg(feature = "otlp")]
-    pub parent: opentelemetry::trace::SpanContext,
-}
-
-impl Outcome {
-    /// Adds to the bytes of the response's body.
-    pub fn add_sent(&mut self, count: usize) {
-        self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-    }
-}
-
-/// What became of a request.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// The app answered.
-    Admitted(Proven),
-    /// It was turned away.
-    Refused(Refusal),
-    /// It was proven, but there is no answer, or not all of one.
-    Failed(Proven, Failure),
-    /// It was no proper HTTP.
-    Malformed(&'static str),
-    /// The sender left before there was an answer.
-    Abandoned,
-}
-
-impl Verdict {
-    /// Its name in logs and counters.
-    #[must_use]
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::Admitted(_) => "admitted",
-            Self::Refused(_) => "refused",
-            Self::Failed(..) => "failed",
-            Self::Malformed(_) => "malformed",
-            Self::Abandoned => "abandoned",
-        }
-    }
-
-    /// Why, where it was not admitted.
-    #[must_use]
-    pub const fn reason(&self) -> Option<&'static str> {
-        match self {
-            Self::Admitted(_) | Self::Abandoned => None,
-            Self::Refused(reason) => Some(reason.label()),
-            Self::Failed(_, failure) => Some(failure.label()),
-            Self::Malformed(what) => Some(what),
-        }
-    }
-
-    const fn proven(&self) -> Option<&Proven> {
-        match self {
-            Self::Admitted(proven) | Self::Failed(proven, _) => Some(proven),
-            Self::Refused(_) | Self::Malformed(_) | Self::Abandoned => None,
-        }
-    }
-}
-
-/// Where outcomes are told beside the counters.
+/// Destinations of outcomes besides the counters.
 #[derive(Clone, Debug, Default)]
 pub struct Exporters {
-    /// As lines.
-    pub sink: Option<LogWriter>,
-    /// As spans.
+    /// Log lines.
+    pub log: Option<LogWriter>,
+    /// Spans.
     #[cfg(feature = "otlp")]
     pub spans: Option<Spans>,
 }
 
-/// Counts outcomes and tells them.
+/// Counts outcomes and exports them.
 #[derive(Debug)]
 pub struct Observer {
     /// The counters.
     pub metrics: Metrics,
     exporters: Exporters,
-    /// Tells the lines of one start of the gate from those of another.
+    /// Makes exchange ids unique across restarts.
     start: u32,
-    number: AtomicU64,
+    next_number: AtomicU64,
     unsigned: Throttle,
 }
 
 impl Observer {
-    /// Counts into `metrics`, and tells the exporters that there are.
+    /// Creates an observer that counts into `metrics` and writes to `exporters`.
     #[must_use]
     pub fn new(metrics: Metrics, exporters: Exporters) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let start = now.map_or(0, |now| now.subsec_nanos() ^ std::process::id().rotate_left(16));
-        let unsigned = Throttle::default();
-        Self { metrics, exporters, start, number: AtomicU64::new(0), unsigned }
+        let (next_number, unsigned) = Default::default();
+        Self { metrics, exporters, start, next_number, unsigned }
     }
 
-    /// The next exchange's number.
+    /// Returns the sequence number of the next exchange.
     pub fn next_number(&self) -> u64 {
-        self.number.fetch_add(1, Ordering::Relaxed)
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts the outcome and tells it.
+    /// Counts the outcome, and logs and exports it unless the throttle applies.
     pub fn record(&self, outcome: &Outcome) {
         let duration = outcome.began.elapsed();
-        self.metrics.count(outcome, duration);
+        self.metrics.record(outcome, duration);
         if !self.should_log(outcome) {
             return;
         }
-        if let Some(sink) = &self.exporters.sink
+        let id = ExchangeId { start: self.start, number: outcome.number };
+        if let Some(log) = &self.exporters.log
             && tracing::enabled!(tracing::Level::INFO)
         {
-            sink.write(&access_log::format(outcome, duration, self.start, sink.look()));
+            log.write(&access_log::format(outcome, duration, id, log.format()));
         }
         #[cfg(feature = "otlp")]
         if let Some(spans) = &self.exporters.spans {
-            spans.put(outcome, duration, self.start);
+            spans.export(outcome, duration, id);
         }
     }
 
-    /// Waits for what was told to get out, for a moment at most.
+    /// Waits until queued log lines and spans are written, two seconds at most for each.
     pub fn flush(&self) {
-        self.exporters.sink.as_ref().inspect(|sink| sink.flush());
+        self.exporters.log.as_ref().inspect(|log| log.flush());
         #[cfg(feature = "otlp")]
         self.exporters.spans.as_ref().inspect(|spans| spans.flush());
     }
 
-    /// Counts what could not be read as HTTP at all.
-    pub fn unreadable(&self) {
-        self.metrics.unreadable();
+    /// Counts input that could not be parsed as HTTP. It has no log line.
+    pub fn record_unreadable(&self) {
+        self.metrics.record_unreadable();
     }
 
-    /// The text that Prometheus reads.
+    /// Returns all metrics in the Prometheus text format.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn metrics_text(&self) -> String {
         #[cfg(feature = "otlp")]
-        self.metrics.note_spans(self.exporters.spans.as_ref().map_or(0, Spans::dropped));
-        self.metrics.text(self.exporters.sink.as_ref().map_or(0, LogWriter::dropped))
+        self.metrics.record_dropped_spans(self.exporters.spans.as_ref().map_or(0, Spans::dropped));
+        self.metrics.text(self.exporters.log.as_ref().map_or(0, LogWriter::dropped))
     }
 
     fn should_log(&self, outcome: &Outcome) -> bool {
         !matches!(outcome.verdict, Verdict::Refused(Refusal::MissingSignature))
-            || self.unsigned.lets_through(outcome.began)
+            || self.unsigned.allows(outcome.began)
     }
 }
 
-/// Lets through so many in a second.
+/// Allows [`MAX_UNSIGNED_LINES`] events in each window of one second.
 #[derive(Debug, Default)]
 struct Throttle(Mutex<Option<(Instant, u32)>>);
 
 impl Throttle {
-    fn lets_through(&self, now: Instant) -> bool {
+    fn allows(&self, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let current = state
             .filter(|(since, _)| now.saturating_duration_since(*since) < Duration::from_secs(1));
         let (since, count) = current.unwrap_or((now, 0));
         *state = Some((since, count.saturating_add(1)));
-        count < UNSIGNED_LINES
+        count < MAX_UNSIGNED_LINES
     }
 }
 
@@ -215,11 +139,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_told_of_in_part() {
+    fn log_lines_of_unsigned_requests_are_limited_per_second() {
         let throttle = Throttle::default();
         let now = Instant::now();
-        let told = (0..1000).filter(|_| throttle.lets_through(now)).count();
-        assert_eq!(told, UNSIGNED_LINES as usize);
-        assert!(throttle.lets_through(now + Duration::from_secs(1)));
+        let allowed = (0..1000).filter(|_| throttle.allows(now)).count();
+        assert_eq!(allowed, MAX_UNSIGNED_LINES as usize);
+        assert!(throttle.allows(now + Duration::from_secs(1)));
     }
 }

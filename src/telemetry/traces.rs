@@ -1,8 +1,8 @@
-//! One span per request, sent to a collector by OTLP over HTTP. Only built with the feature `otlp`.
+//! One span per request, exported by OTLP over HTTP. Only built with the feature `otlp`.
 //!
-//! Spans wait in a bounded queue for a thread of their own, so that no request waits for a
-//! collector. Those that find the queue full or the collector away are dropped and counted. Never a
-//! token, a signature, a query value or a body.
+//! A bounded queue and a separate thread keep requests from waiting for the collector. Spans are
+//! dropped and counted when the queue is full or the collector does not accept them. A span never
+//! contains a token, a signature, a query value or a body.
 
 use std::{
     io,
@@ -31,24 +31,27 @@ use opentelemetry_sdk::{
 use rustls::{ClientConfig, RootCertStore};
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{Outcome, Verdict, line};
+use super::{
+    outcome::{ExchangeId, Outcome},
+    verdict::Verdict,
+};
 use crate::gate::Proven;
 use crate::http1::{FieldName, Fields};
 
-/// Spans that wait at most.
-const QUEUE: usize = 2048;
-/// Spans sent together at most.
-const BATCH: usize = 512;
-/// How long spans are gathered before they are sent together.
+/// Maximum spans in the queue.
+const MAX_QUEUED_SPANS: usize = 2048;
+/// Maximum spans in one export.
+const MAX_BATCH: usize = 512;
+/// Pause between two exports, so that one request carries many spans.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
-/// How long a collector may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the end of the program waits for the last spans.
+/// Maximum time for one export.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time that [`Spans::flush`] waits.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Characters of a path that a span shows.
-const PATH: usize = 1024;
+/// Maximum characters of a path in a span.
+const MAX_PATH_CHARS: usize = 1024;
 
-/// The queue in front of a collector.
+/// Handle of the span queue; clones share it.
 #[derive(Clone, Debug)]
 pub struct Spans {
     queue: mpsc::Sender<SpanData>,
@@ -57,42 +60,42 @@ pub struct Spans {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Put in and not done with.
+    /// Queued or being exported.
     waiting: AtomicUsize,
     dropped: AtomicU64,
 }
 
 impl Spans {
-    /// Starts the thread that sends to where the `OTEL_EXPORTER_OTLP_…` variables say.
+    /// Starts the exporter thread. The `OTEL_EXPORTER_OTLP_…` variables set the endpoint.
     ///
     /// # Errors
-    /// When the variables cannot be followed, or no thread can be had.
+    /// When the variables are invalid, or the thread cannot be started.
     pub fn start() -> io::Result<Self> {
         let exporter = exporter()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (queue, waiting) = mpsc::channel(MAX_QUEUED_SPANS);
         let counts = Arc::<Counts>::default();
         let counting = Arc::clone(&counts);
-        let work = move || runtime.block_on(send(exporter, waiting, &counting));
-        thread::Builder::new().name("spans".into()).spawn(work)?;
+        let run = move || runtime.block_on(send(exporter, waiting, &counting));
+        thread::Builder::new().name("spans".into()).spawn(run)?;
         Ok(Self { queue, counts })
     }
 
-    /// Puts the outcome's span behind those that wait, if whoever called wants it recorded.
-    pub(super) fn put(&self, outcome: &Outcome, duration: Duration, start: u32) {
+    /// Queues the outcome's span, unless the parent is not sampled.
+    pub(super) fn export(&self, outcome: &Outcome, duration: Duration, id: ExchangeId) {
         let Some(context) = context(&outcome.parent) else { return };
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.queue.try_send(span(outcome, context, duration, start)).is_err() {
-            self.counts.done(1, false);
+        if self.queue.try_send(span(outcome, context, duration, id)).is_err() {
+            self.counts.finish(1, false);
         }
     }
 
-    /// How many spans did not reach the collector.
+    /// Returns the number of spans that did not reach the collector.
     pub(super) fn dropped(&self) -> u64 {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits for what was put in before, for a moment at most.
+    /// Waits until the queue is exported, [`FLUSH_TIMEOUT`] at most.
     pub(super) fn flush(&self) {
         let began = Instant::now();
         while self.counts.waiting.load(Ordering::Relaxed) > 0 && began.elapsed() < FLUSH_TIMEOUT {
@@ -102,7 +105,7 @@ impl Spans {
 }
 
 impl Counts {
-    fn done(&self, count: usize, sent: bool) {
+    fn finish(&self, count: usize, sent: bool) {
         if !sent {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             self.dropped.fetch_add(count, Ordering::Relaxed);
@@ -112,14 +115,14 @@ impl Counts {
 }
 
 fn exporter() -> io::Result<SpanExporter> {
-    let client = HyperClient::new(connector()?, PATIENCE, None);
+    let client = HyperClient::new(connector()?, EXPORT_TIMEOUT, None);
     let exporter = SpanExporter::builder().with_http().with_http_client(client).build();
     let mut exporter = exporter.map_err(io::Error::other)?;
     exporter.set_resource(&resource());
     Ok(exporter)
 }
 
-/// Trusts the roots that this system does; over http none are needed.
+/// HTTP client for the collector; `https` uses the system's root certificates.
 fn connector() -> io::Result<HttpsConnector<HttpConnector>> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -129,7 +132,7 @@ fn connector() -> io::Result<HttpsConnector<HttpConnector>> {
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build())
 }
 
-/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, with a name where they give none.
+/// Resource from `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; the name defaults to `gatekeeper`.
 fn resource() -> Resource {
     let found = Resource::builder().build();
     let name = found.get(&"service.name".into()).map(|name| name.to_string());
@@ -140,29 +143,29 @@ fn resource() -> Resource {
 }
 
 async fn send(exporter: SpanExporter, mut queue: mpsc::Receiver<SpanData>, counts: &Counts) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut well = true;
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    let mut is_healthy = true;
     loop {
-        let count = queue.recv_many(&mut batch, BATCH).await;
+        let count = queue.recv_many(&mut batch, MAX_BATCH).await;
         if count == 0 {
             return;
         }
         let sent = exporter.export(std::mem::take(&mut batch)).await;
         match &sent {
-            Err(error) if well => tracing::warn!(%error, "spans cannot be sent"),
-            Ok(()) if !well => tracing::info!("spans are sent again"),
+            Err(error) if is_healthy => tracing::warn!(%error, "spans cannot be sent"),
+            Ok(()) if !is_healthy => tracing::info!("spans are sent again"),
             _ => {}
         }
-        well = sent.is_ok();
-        counts.done(count, well);
-        if count < BATCH {
+        is_healthy = sent.is_ok();
+        counts.finish(count, is_healthy);
+        if count < MAX_BATCH {
             sleep(BATCH_DELAY).await;
         }
     }
 }
 
-/// Who called, as a valid `traceparent` says; of two there is none that holds (W3C Trace Context
-/// §4.3).
+/// Parses `traceparent`. Returns an invalid context when the field is absent, invalid or repeated
+/// (W3C Trace Context §4.3).
 #[must_use]
 pub fn parent(fields: &Fields) -> SpanContext {
     if fields.all(FieldName::TraceParent).count() != 1 {
@@ -186,7 +189,8 @@ impl Extractor for Carrier<'_> {
     }
 }
 
-/// A new span of the parent's trace, or of a new one; none where the parent is not sampled.
+/// Creates a span context in the parent's trace, or in a new trace when the parent is invalid. Returns
+/// `None` when the parent is not sampled.
 fn context(parent: &SpanContext) -> Option<SpanContext> {
     let ids = RandomIdGenerator::default();
     let (trace, state) = if parent.is_valid() {
@@ -197,15 +201,15 @@ fn context(parent: &SpanContext) -> Option<SpanContext> {
     Some(SpanContext::new(trace, ids.new_span_id(), TraceFlags::SAMPLED, false, state))
 }
 
-fn span(outcome: &Outcome, context: SpanContext, duration: Duration, start: u32) -> SpanData {
+fn span(outcome: &Outcome, context: SpanContext, duration: Duration, id: ExchangeId) -> SpanData {
     let end_time = SystemTime::now();
-    let method = known(outcome.head.method());
+    let method = known_method(outcome.head.method());
     let name = match &outcome.route {
         Some(route) => format!("{} {}", method.unwrap_or("HTTP"), route.path()).into(),
         None => method.unwrap_or("HTTP").to_owned().into(),
     };
     let error = error(outcome);
-    let mut attributes = attributes(outcome, method, start);
+    let mut attributes = attributes(outcome, method, id);
     attributes.extend(error.clone().map(|error| KeyValue::new("error.type", error)));
     SpanData {
         span_context: context,
@@ -228,15 +232,16 @@ fn span(outcome: &Outcome, context: SpanContext, duration: Duration, start: u32)
     }
 }
 
-/// Names by OpenTelemetry's conventions for HTTP servers, and the gate's own.
-fn attributes(outcome: &Outcome, method: Option<&'static str>, start: u32) -> Vec<KeyValue> {
-    let path: String = String::from_utf8_lossy(outcome.head.path()).chars().take(PATH).collect();
+/// Attributes by OpenTelemetry's semantic conventions for HTTP servers, and `gatekeeper.*`.
+fn attributes(outcome: &Outcome, method: Option<&'static str>, id: ExchangeId) -> Vec<KeyValue> {
+    let path: String =
+        String::from_utf8_lossy(outcome.head.path()).chars().take(MAX_PATH_CHARS).collect();
     let mut attributes = vec![
         KeyValue::new("http.request.method", method.unwrap_or("_OTHER")),
         KeyValue::new("url.path", path),
         KeyValue::new("http.request.body.size", number(outcome.received)),
         KeyValue::new("http.response.body.size", number(outcome.sent)),
-        KeyValue::new("gatekeeper.request_id", line::id(start, outcome.number)),
+        KeyValue::new("gatekeeper.request_id", id.to_string()),
         KeyValue::new("gatekeeper.verdict", outcome.verdict.label()),
     ];
     let mut add = |name, value: Option<opentelemetry::Value>| {
@@ -254,7 +259,7 @@ fn attributes(outcome: &Outcome, method: Option<&'static str>, start: u32) -> Ve
     attributes
 }
 
-/// What the conventions call an error of a server.
+/// Value of `error.type` by the conventions: set for a failed upstream and for a 5xx status.
 fn error(outcome: &Outcome) -> Option<String> {
     match &outcome.verdict {
         Verdict::Failed(_, failure) => Some(failure.label().to_owned()),
@@ -262,8 +267,9 @@ fn error(outcome: &Outcome) -> Option<String> {
     }
 }
 
-/// The methods of RFC 9110 and RFC 5789. Any other is what the sender chose to write.
-fn known(method: &str) -> Option<&'static str> {
+/// Returns the method if RFC 9110 or RFC 5789 defines it. Others come from the client and would make
+/// the span names unbounded.
+fn known_method(method: &str) -> Option<&'static str> {
     const KNOWN: [&str; 9] =
         ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method)
@@ -277,28 +283,28 @@ fn number(bytes: u64) -> i64 {
 mod tests {
     use super::*;
 
-    fn told(values: &[&str]) -> SpanContext {
+    fn parse(values: &[&str]) -> SpanContext {
         let fields = values.iter().map(|value| (&b"traceparent"[..], value.as_bytes()));
         parent(&crate::http1::RequestHead::from_http2("GET", "/", fields).fields)
     }
 
     #[test]
-    fn a_parent_is_one_that_is_valid() {
+    fn only_a_single_valid_traceparent_is_used() {
         let sampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert!(told(&[sampled]).is_valid());
-        assert!(!told(&[]).is_valid());
-        assert!(!told(&[sampled, sampled]).is_valid());
-        assert!(!told(&["00-00000000000000000000000000000000-b7ad6b7169203331-01"]).is_valid());
-        assert!(!told(&["00-0af7651916cd43dd8448eb211c80319c-b7ad6b71-0a-01"]).is_valid());
+        assert!(parse(&[sampled]).is_valid());
+        assert!(!parse(&[]).is_valid());
+        assert!(!parse(&[sampled, sampled]).is_valid());
+        assert!(!parse(&["00-00000000000000000000000000000000-b7ad6b7169203331-01"]).is_valid());
+        assert!(!parse(&["00-0af7651916cd43dd8448eb211c80319c-b7ad6b71-0a-01"]).is_valid());
     }
 
     #[test]
-    fn a_span_is_of_its_parents_trace_and_only_where_that_is_sampled() {
+    fn span_joins_a_sampled_parent_and_is_omitted_for_an_unsampled_one() {
         let trace = "0af7651916cd43dd8448eb211c80319c";
-        let ours = context(&told(&[&format!("00-{trace}-b7ad6b7169203331-01")])).unwrap();
+        let ours = context(&parse(&[&format!("00-{trace}-b7ad6b7169203331-01")])).unwrap();
         assert_eq!(ours.trace_id().to_string(), trace);
         assert_ne!(ours.span_id().to_string(), "b7ad6b7169203331");
-        assert!(context(&told(&[&format!("00-{trace}-b7ad6b7169203331-00")])).is_none());
-        assert!(context(&told(&[])).unwrap().is_valid());
+        assert!(context(&parse(&[&format!("00-{trace}-b7ad6b7169203331-00")])).is_none());
+        assert!(context(&parse(&[])).unwrap().is_valid());
     }
 }

@@ -119,6 +119,16 @@ impl<'h> UpstreamHead<'h> {
         self.added.extend(known.map(|(name, value)| (name, Cow::Owned(value))));
     }
 
+    /// Adds the host that a trusted proxy stated, where an HTTP/1.0 client sent none: an HTTP/1.1
+    /// request must have one (RFC 9112 §3.2).
+    pub(super) fn add_missing_host(&mut self, origin: &EffectiveOrigin) {
+        if let Some(host) = &origin.host
+            && !self.head.fields.contains(FieldName::Host)
+        {
+            self.added.push((b"Host", Cow::Owned(host.as_bytes().to_vec())));
+        }
+    }
+
     fn keeps(&self, field: &Field<'_>) -> bool {
         let is_replaced = |(name, _): &(&[u8], _)| field.raw_name.eq_ignore_ascii_case(name);
         self.filter.keeps(field)

@@ -32,13 +32,14 @@ impl UpstreamRequest {
     pub(super) fn new(admitted: Admitted, peer: Option<IpAddr>) -> Self {
         let route = Arc::clone(admitted.route());
         let is_handshake = admitted.is_handshake();
-        let origin = route.append_forwarded.then(|| admitted.effective_origin());
+        let origin = admitted.effective_origin();
         let (head, body, reservation, replay) = admitted.into_parts();
         let is_head = head.method() == "HEAD";
         let mut upstream_head = UpstreamHead::new(&head, is_handshake, body.len());
-        if let Some(origin) = origin {
+        if route.append_forwarded {
             upstream_head.append_forwarded(peer, &origin);
         }
+        upstream_head.add_missing_host(&origin);
         let is_short = body.len() <= INLINE_BODY_MAX;
         let (inline, body) = if is_short { (body, Bytes::new()) } else { (Bytes::new(), body) };
         let mut head = upstream_head.encode(inline.len());

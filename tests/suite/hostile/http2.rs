@@ -409,10 +409,8 @@ fn unexpected_frames_end_the_connection() {
             let mut frames = Frames::open(stage.connect());
             frames.bytes(bytes);
             let result = frames.result_of(1);
-            assert!(
-                matches!(result, StreamResult::Gone | StreamResult::Reset(_)),
-                "{name}: {result:?}"
-            );
+            let is_ended = matches!(result, StreamResult::Gone | StreamResult::Reset(_));
+            assert!(is_ended, "{name}: {result:?}");
             let more = goes_on(&stage, Frames::open(stage.connect()), result).unwrap();
             stage.app_saw(more).unwrap_or_else(|what| panic!("{name}: {what}"));
         }
