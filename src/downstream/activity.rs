@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -114,12 +115,17 @@ impl SendClock {
 #[derive(Clone)]
 pub(super) struct StreamExecutor {
     worker: Arc<Worker>,
+    peer: Option<IpAddr>,
     activity: Arc<Activity>,
 }
 
 impl StreamExecutor {
-    pub(super) const fn new(worker: Arc<Worker>, activity: Arc<Activity>) -> Self {
-        Self { worker, activity }
+    pub(super) const fn new(
+        worker: Arc<Worker>,
+        peer: Option<IpAddr>,
+        activity: Arc<Activity>,
+    ) -> Self {
+        Self { worker, peer, activity }
     }
 }
 
@@ -130,7 +136,7 @@ where
     /// Without memory the stream is dropped, which resets it.
     fn execute(&self, stream: F) {
         let limits = &self.worker.shared.snapshot.load().limits;
-        if let Some(memory) = self.worker.reserve(STREAM_MEMORY, limits) {
+        if let Some(memory) = self.worker.reserve(STREAM_MEMORY, self.peer, limits) {
             let open = OpenStream::new(Arc::clone(&self.activity), memory);
             tokio::spawn(run(stream, open, limits.response_idle_timeout));
         }

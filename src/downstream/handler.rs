@@ -108,7 +108,7 @@ impl RequestHandler {
     fn begin(&self, head: &Arc<RequestHead>, snapshot: &Snapshot) -> Option<Exchange> {
         let memory = match head.fields.head_size().checked_sub(FREE_HEAD) {
             None | Some(0) => None,
-            Some(excess) => Some(self.worker.reserve(excess, &snapshot.limits)?),
+            Some(excess) => Some(self.worker.reserve(excess, self.peer, &snapshot.limits)?),
         };
         Some(Exchange::begin(&self.worker, self.peer_text.clone(), head, memory))
     }

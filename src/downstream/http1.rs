@@ -48,6 +48,7 @@ pub(super) enum Disposition<S> {
 /// The HTTP/1.1 state of a client's connection.
 struct Connection<'w, S> {
     worker: &'w Worker,
+    peer: Option<IpAddr>,
     /// The configuration of the request in hand.
     snapshot: Arc<Snapshot>,
     transport: Transport<S>,
@@ -95,12 +96,12 @@ pub(super) async fn serve<S: Stream>(
     peer: Option<IpAddr>,
 ) -> Disposition<S> {
     let handler = RequestHandler::new(Arc::clone(worker), peer);
-    let mut connection = Connection::new(worker, stream, &first);
+    let mut connection = Connection::new(worker, peer, stream, &first);
     loop {
         let head = match connection.read_head().await {
             ReadHead::Head(head) => Arc::new(head),
             ReadHead::Idle => return Disposition::Idle(connection.transport.into_parts().0),
-            ReadHead::Invalid(error) => return connection.reject(error, peer).await,
+            ReadHead::Invalid(error) => return connection.reject(error).await,
             ReadHead::Eof => return Disposition::Close(connection.transport.into_parts().0),
             ReadHead::Timeout => return Disposition::Aborted,
         };
@@ -123,9 +124,10 @@ pub(super) async fn serve<S: Stream>(
 }
 
 impl<'w, S: Stream> Connection<'w, S> {
-    fn new(worker: &'w Worker, stream: S, first: &[u8]) -> Self {
+    fn new(worker: &'w Worker, peer: Option<IpAddr>, stream: S, first: &[u8]) -> Self {
         Self {
             worker,
+            peer,
             snapshot: worker.shared.snapshot.load_full(),
             transport: Transport::new(stream, first),
             body: BodyDecoder::Length(0),
@@ -151,7 +153,7 @@ impl<'w, S: Stream> Connection<'w, S> {
         }
         self.snapshot = self.worker.shared.snapshot.load_full();
         let limits = &self.snapshot.limits;
-        let mut memory = HeadMemory::new(self.worker, limits);
+        let mut memory = HeadMemory::new(self.worker, self.peer, limits);
         let head = self.transport.timeout(limits.head_timeout, |io, cx| {
             io.poll_head(
                 |buf, scanner| {
@@ -196,8 +198,8 @@ impl<'w, S: Stream> Connection<'w, S> {
     }
 
     /// Answers bytes that are not a head.
-    async fn reject(mut self, error: HeadError, peer: Option<IpAddr>) -> Disposition<S> {
-        tracing::debug!(?peer, ?error, "unreadable head");
+    async fn reject(mut self, error: HeadError) -> Disposition<S> {
+        tracing::debug!(peer = ?self.peer, ?error, "unreadable head");
         self.worker.shared.observer.record_unreadable();
         let idle_timeout = self.snapshot.limits.response_idle_timeout;
         let text = invalid_head(error);
@@ -297,6 +299,7 @@ async fn next_data(
 /// The memory of a head that is being received, counted as buffered once it is large.
 struct HeadMemory<'w> {
     worker: &'w Worker,
+    peer: Option<IpAddr>,
     limits: &'w Limits,
     /// One for each read beyond [`FREE_HEAD`].
     reservations: Vec<Reservation>,
@@ -304,14 +307,15 @@ struct HeadMemory<'w> {
 }
 
 impl<'w> HeadMemory<'w> {
-    const fn new(worker: &'w Worker, limits: &'w Limits) -> Self {
-        Self { worker, limits, reservations: Vec::new(), covered: FREE_HEAD }
+    const fn new(worker: &'w Worker, peer: Option<IpAddr>, limits: &'w Limits) -> Self {
+        Self { worker, peer, limits, reservations: Vec::new(), covered: FREE_HEAD }
     }
 
     fn cover(&mut self, bytes: usize) -> Result<(), HeadError> {
         let Some(more @ 1..) = bytes.checked_sub(self.covered) else { return Ok(()) };
         self.covered = bytes;
-        let reservation = self.worker.reserve(more, self.limits).ok_or(HeadError::Overloaded)?;
+        let reservation =
+            self.worker.reserve(more, self.peer, self.limits).ok_or(HeadError::Overloaded)?;
         self.reservations.push(reservation);
         Ok(())
     }

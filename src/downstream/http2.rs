@@ -62,7 +62,7 @@ pub(super) async fn serve<S: Stream>(
         let worker = Arc::clone(worker);
         move |request| respond(Arc::clone(&worker), Arc::clone(&handler), request)
     });
-    let executor = StreamExecutor::new(Arc::clone(worker), Arc::clone(&activity));
+    let executor = StreamExecutor::new(Arc::clone(worker), peer, Arc::clone(&activity));
     let stream = TokioIo::new(PrefixedIo::new(first, stream));
     let connection = builder(executor, &limits).serve_connection(stream, service);
     let mut connection = pin!(connection);

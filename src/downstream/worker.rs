@@ -1,6 +1,6 @@
 //! The state that the connections of one worker share.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::mpsc;
 
@@ -23,10 +23,15 @@ impl Worker {
     }
 
     /// Reserves memory for what is neither a body nor proven: a large head, an HTTP/2 stream.
-    pub(super) fn reserve(&self, bytes: usize, limits: &Limits) -> Option<Reservation> {
+    pub(super) fn reserve(
+        &self,
+        bytes: usize,
+        peer: Option<IpAddr>,
+        limits: &Limits,
+    ) -> Option<Reservation> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let budget = &self.shared.memory_budget;
-        let mut reservation = budget.reserve(limits.max_buffered_bytes, bytes, false);
+        let mut reservation = budget.reserve(limits.max_buffered_bytes, bytes, false, peer);
         reservation.try_grow(bytes).then_some(reservation)
     }
 }

@@ -26,6 +26,7 @@ pub struct Claim<S> {
 #[derive(Debug)]
 pub struct Unread<B> {
     body: B,
+    peer: Option<IpAddr>,
     credentials: Credentials,
 }
 
@@ -77,7 +78,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
             Some(route) if signed || route.is_public() => {
                 match examine(&head, &body, peer, &route, table) {
                     Ok(credentials) => {
-                        Ok(Self { head, route, stage: Unread { body, credentials } })
+                        Ok(Self { head, route, stage: Unread { body, peer, credentials } })
                     }
                     Err(reason) => refuse(reason, Some(route)),
                 }
@@ -96,10 +97,10 @@ impl<B: RequestBody> Claim<Unread<B>> {
         limits: &Limits,
         budget: &Arc<MemoryBudget>,
     ) -> Result<Claim<Complete>, Refused> {
-        let Self { head, route, stage: Unread { body, credentials } } = self;
+        let Self { head, route, stage: Unread { body, peer, credentials } } = self;
         let signed = credentials.signature.is_some();
         let exact_len = body.exact_len().unwrap_or(u64::MAX);
-        let mut reservation = budget.reserve(limits.max_buffered_bytes, exact_len, signed);
+        let mut reservation = budget.reserve(limits.max_buffered_bytes, exact_len, signed, peer);
         let bounds = body::Bounds {
             max_bytes: route.max_body_bytes,
             timeout: limits.body_timeout,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::limits::Limits;
+use super::{Limits, peer::peer_key};
 
 /// Counts client connections and enforces `max_connections` and `max_connections_per_peer`.
 #[derive(Debug)]
@@ -155,19 +155,6 @@ impl Drop for ConnectionPermit {
             if *count == 0 {
                 by_peer.remove(&peer);
             }
-        }
-    }
-}
-
-/// Returns the key of the per-peer limit: the IPv4 address or the IPv6 /64, which one site has.
-/// Loopback is exempt: a tunnel or a proxy stands for all clients.
-fn peer_key(peer: IpAddr) -> Option<IpAddr> {
-    match peer {
-        _ if peer.is_loopback() => None,
-        IpAddr::V4(_) => Some(peer),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Some(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
         }
     }
 }

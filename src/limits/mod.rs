@@ -5,6 +5,7 @@
 mod connections;
 mod in_flight;
 mod memory;
+mod peer;
 
 use std::time::Duration;
 

@@ -345,7 +345,7 @@ mod tests {
             body: Bytes::copy_from_slice(body),
             is_head,
             is_handshake: false,
-            reservation: Arc::new(MemoryBudget::default()).reserve(u64::MAX, 0, true),
+            reservation: Arc::new(MemoryBudget::default()).reserve(u64::MAX, 0, true, None),
             replay: None,
         }
     }
