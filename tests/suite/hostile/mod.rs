@@ -5,9 +5,16 @@
 //! by what the code happens to do.
 
 mod bodies;
+mod body_budget;
+mod form_types;
 mod framing;
 mod hosts;
 mod http2;
+mod http2_framing;
+mod http2_idle;
+mod http2_limits;
+mod http2_memory;
+mod http2_preface;
 mod limits;
 mod oracle;
 mod paths;

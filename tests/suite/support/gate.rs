@@ -98,6 +98,11 @@ impl Gate {
         Outcome(self.log.nth("request", number))
     }
 
+    /// The process id.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end, as a supervisor would.
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
