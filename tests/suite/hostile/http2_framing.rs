@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use crate::support::{
     frames::{Field, Frames, Heard, RESET},
-    gate::Gate,
+    gate::{Gate, Outcome},
     http2::{field, request_fields},
     message::Message,
     upstream::Upstream,
@@ -18,8 +18,7 @@ const INTERNAL_ERROR: u8 = 2;
 const CANCEL: u8 = 8;
 
 /// Sends a signed form whose body ends with RST_STREAM instead of END_STREAM.
-fn cut(gate: &Gate, length: Option<&str>, code: u8, pause: Duration) -> Frames {
-    let mut frames = Frames::open(gate.connect());
+fn cut(frames: &mut Frames, length: Option<&str>, code: u8, pause: Duration) {
     let stream = frames.stream();
     let mut fields = request_fields(&Message::form("/voice", "hello").signed());
     fields.extend(length.map(|length| field("content-length", length)));
@@ -27,34 +26,48 @@ fn cut(gate: &Gate, length: Option<&str>, code: u8, pause: Duration) -> Frames {
     frames.data(stream, b"hello", false);
     thread::sleep(pause);
     frames.send(RESET, 0, stream, &[0, 0, 0, code]);
-    frames
+}
+
+/// What is logged of a cut request, and how many bytes of it the app gets. A whole request comes
+/// first: a connection to the app is idle then, and the next request is sent without a pause.
+fn outcome_of_cut(length: Option<&str>, code: u8, pause: Duration) -> (Outcome, usize) {
+    let upstream = Upstream::start();
+    let gate = Gate::with(&upstream, CLEARTEXT);
+    let mut frames = Frames::open(gate.connect());
+    let whole = frames.stream();
+    frames.fields(whole, &request_fields(&Message::form("/voice", "hello").signed()), false);
+    frames.data(whole, b"hello", true);
+    assert_eq!(frames.heard(whole), Heard::Status(200));
+    let _whole = gate.outcome();
+    let before = upstream.bytes();
+    cut(&mut frames, length, code, pause);
+    let outcome = gate.outcome();
+    thread::sleep(Duration::from_millis(50));
+    (outcome, upstream.bytes() - before)
 }
 
 /// RST_STREAM ends a stream, not a body: only END_STREAM says that the body is whole.
 #[test]
 #[ignore = "finding 14: not fixed yet"]
 fn http2_body_cut_by_a_reset_is_incomplete() {
-    let upstream = Upstream::start();
-    let gate = Gate::with(&upstream, CLEARTEXT);
     let mut wrong = Vec::new();
     for length in [Some("60"), None] {
         for code in [NO_ERROR, CANCEL, INTERNAL_ERROR] {
             for pause in [Duration::ZERO, Duration::from_millis(100)] {
-                let _open = cut(&gate, length, code, pause);
-                let outcome = gate.outcome();
-                thread::sleep(Duration::from_millis(50));
-                let case = format!("content-length {length:?}, error {code}, pause {pause:?}");
-                println!("{case}: {} {}", outcome.verdict(), outcome.reason());
-                let passed = outcome.verdict() == "admitted" || upstream.bytes() > 0;
-                let known = code != NO_ERROR || outcome.reason() == "body_incomplete";
-                if passed || !known {
-                    wrong.push(format!("{case}: {outcome:?}"));
+                let (outcome, bytes) = outcome_of_cut(length, code, pause);
+                let seen = format!(
+                    "content-length {length:?}, error {code}, pause {pause:?}: {} {}, {bytes} bytes to the app",
+                    outcome.verdict(),
+                    outcome.reason()
+                );
+                println!("{seen}");
+                if bytes > 0 || outcome.reason() != "body_incomplete" {
+                    wrong.push(seen);
                 }
             }
         }
     }
-    let heads: Vec<_> = upstream.requests().iter().map(|one| one.fields()).collect();
-    assert!(wrong.is_empty(), "{}\nthe app got {heads:?}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// A body that is whole stays whole where a reset follows it.

@@ -10,7 +10,7 @@ use crate::support::{
     client::Response,
     frames::{END_HEADERS, END_STREAM, Frames, HEADERS, Heard, block, frame},
     gate::Gate,
-    http2::{Mute, request_fields},
+    http2::{Mute, PREFACE, request_fields},
     message::Message,
     upstream::Upstream,
 };
@@ -110,43 +110,64 @@ fn http2_connection_with_an_unfinished_head_is_closed_after_head_timeout() {
     assert!(client.ends_within(CLOSED_BY));
 }
 
-/// Neither is a preface without SETTINGS, nor a part of a preface.
+/// Neither is a preface without SETTINGS.
+#[test]
+#[ignore = "finding 3: not fixed yet"]
+fn http2_preface_alone_is_closed_after_head_timeout() {
+    let upstream = Upstream::start();
+    let gate = Gate::with(&upstream, HEAD_TIMEOUT);
+    let mut client = Mute::connect(&gate);
+    client.send(PREFACE);
+    assert!(client.ends_within(CLOSED_BY));
+}
+
+/// Neither is a part of a preface.
 #[test]
 #[ignore = "finding 3: not fixed yet"]
 fn unfinished_http2_preface_is_closed_after_head_timeout() {
     let upstream = Upstream::start();
     let gate = Gate::with(&upstream, HEAD_TIMEOUT);
-    for length in [10, 24] {
-        let mut client = Mute::connect(&gate);
-        client.send(&crate::support::http2::PREFACE[..length]);
-        assert!(client.ends_within(CLOSED_BY), "after {length} bytes of the preface");
-    }
+    let mut client = Mute::connect(&gate);
+    client.send(&PREFACE[..10]);
+    assert!(client.ends_within(CLOSED_BY));
 }
 
-/// An idle client that answers neither GOAWAY nor PING is closed soon after the shutdown begins,
-/// not after `drain_timeout`.
+const DRAIN: &str = "http2_cleartext = true
+[limits]
+drain_timeout = \"4s\"
+tunnel_drain_timeout = \"4s\"
+";
+
+/// How long the shutdown takes with one client that answers neither GOAWAY nor PING.
+fn shutdown_with_idle_client(sent: &[u8]) -> Duration {
+    let upstream = Upstream::start();
+    let mut gate = Gate::with(&upstream, DRAIN);
+    let mut client = Mute::open(&gate, b"");
+    client.send(sent);
+    if !sent.is_empty() {
+        let _logged = gate.outcome();
+    }
+    thread::sleep(SOON);
+    gate.terminate();
+    let began = Instant::now();
+    assert_eq!(gate.exit_code(), Some(0));
+    println!("the shutdown took {:?}", began.elapsed());
+    began.elapsed()
+}
+
+/// An idle client delays the shutdown for a moment, as over HTTP/1, and not for `drain_timeout`.
 #[test]
 #[ignore = "finding 8: not fixed yet"]
-fn idle_http2_clients_do_not_delay_the_shutdown() {
-    let upstream = Upstream::start();
-    let config = "http2_cleartext = true\n[limits]\ndrain_timeout = \"5s\"\n";
-    for with_request in [false, true] {
-        let mut gate = Gate::with(&upstream, config);
-        let mut client = Mute::open(&gate, b"");
-        if with_request {
-            let fields = block(&request_fields(&Message::get("/voice")));
-            client.send(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields));
-            let _logged = gate.outcome();
-        }
-        thread::sleep(SOON);
-        gate.terminate();
-        let began = Instant::now();
-        assert_eq!(gate.exit_code(), Some(0));
-        let lasted = began.elapsed();
-        println!("the shutdown took {lasted:?}, after a request: {with_request}");
-        assert!(
-            lasted < Duration::from_millis(2500),
-            "{lasted:?}, after a request: {with_request}"
-        );
-    }
+fn http2_client_without_a_request_does_not_delay_the_shutdown() {
+    let lasted = shutdown_with_idle_client(b"");
+    assert!(lasted < Duration::from_millis(2500), "{lasted:?}");
+}
+
+/// The same for a client whose only request has been answered.
+#[test]
+#[ignore = "finding 8: not fixed yet"]
+fn http2_client_that_idles_after_a_request_does_not_delay_the_shutdown() {
+    let fields = block(&request_fields(&Message::get("/voice")));
+    let lasted = shutdown_with_idle_client(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields));
+    assert!(lasted < Duration::from_millis(2500), "{lasted:?}");
 }

@@ -3,7 +3,7 @@
 //! Header compression makes a large head nearly free to send: one byte refers to an entry of the
 //! dynamic table, and each request holds its own copy of what that byte stands for.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use crate::support::{
     HOST, TOKEN,
@@ -13,7 +13,7 @@ use crate::support::{
     hpack::{ENTRY_OVERHEAD, HeaderBlock, TABLE_SIZE},
     http2::{Mute, NO_WINDOW},
     message::Message,
-    process::{MIB, falls_below, resident, settled},
+    process::{MIB, falls_below, resident},
     upstream::Upstream,
 };
 
@@ -21,9 +21,13 @@ use crate::support::{
 const MAX_RESIDENT: u64 = 128 * MIB;
 /// What may remain above the memory of the start, once every connection is closed.
 const MAX_LEFT_OVER: u64 = 32 * MIB;
+/// What has been read has been handled after this pause.
+const SETTLED: Duration = Duration::from_millis(300);
 const CONNECTIONS: usize = 50;
 /// Streams that each connection opens: as many as may be open at once today.
 const STREAMS: u32 = 128;
+/// The same where each stream has many small fields: these are slow to decode without optimisation.
+const FEWER_STREAMS: u32 = 40;
 /// References to one small field that still fit `max_head_bytes` of 32 KiB, 33 bytes each.
 const SMALL_FIELDS: usize = 950;
 
@@ -48,8 +52,9 @@ fn headers(stream: u32, flags: u8, block: &HeaderBlock) -> Vec<u8> {
 }
 
 /// Sends what `stream` makes of each stream's number over every connection, and checks what the
-/// gate holds meanwhile and afterwards.
-fn flood(name: &str, streams: u32, stream: impl Fn(u32) -> Vec<u8>) {
+/// gate holds meanwhile and afterwards. `waits` says that the last block of each connection ends,
+/// so that a PING may follow it.
+fn flood(name: &str, streams: u32, waits: bool, stream: impl Fn(u32) -> Vec<u8>) {
     let upstream = Upstream::start();
     let gate = gate(&upstream);
     let before = resident(&gate);
@@ -60,21 +65,25 @@ fn flood(name: &str, streams: u32, stream: impl Fn(u32) -> Vec<u8>) {
         client.send(&sent);
         open.push(client);
     }
-    let held = settled(&gate, Duration::from_secs(8));
+    for client in open.iter_mut().filter(|_| waits) {
+        if resident(&gate) < MAX_RESIDENT {
+            client.wait_until_read();
+        }
+    }
+    thread::sleep(SETTLED);
+    let held = resident(&gate);
     let counted = gate.figure("gatekeeper_buffered_bytes").unwrap();
-    drop(open);
-    let comes_back = falls_below(&gate, before + MAX_LEFT_OVER, Duration::from_secs(1));
-    let after = resident(&gate);
-    let sent = sent.len() * CONNECTIONS / 1024;
     let seen = format!(
-        "{name}: {sent} KiB sent, {} MiB at the start, {} MiB held, {counted} bytes counted, {} MiB afterwards",
+        "{name}: {} KiB sent, {} MiB at the start, {} MiB held, {counted} bytes counted",
+        sent.len() * CONNECTIONS / 1024,
         before / MIB,
         held / MIB,
-        after / MIB
     );
     println!("{seen}");
     assert!(held < MAX_RESIDENT, "{seen}");
-    assert!(comes_back, "{seen}");
+    drop(open);
+    let comes_back = falls_below(&gate, before + MAX_LEFT_OVER, Duration::from_secs(2));
+    assert!(comes_back, "{seen}, {} MiB afterwards", resident(&gate) / MIB);
 }
 
 /// A client with a window of 0 lets refused responses wait. Each waiting response holds the whole
@@ -82,7 +91,7 @@ fn flood(name: &str, streams: u32, stream: impl Fn(u32) -> Vec<u8>) {
 #[test]
 #[ignore = "finding 1: not fixed yet"]
 fn refused_http2_requests_that_wait_for_a_window_are_bounded() {
-    flood("unsigned, window 0", STREAMS, |stream| {
+    flood("unsigned, window 0", STREAMS, true, |stream| {
         let block = HeaderBlock::request("GET").literal(":authority", HOST);
         let block = if stream == 1 { large_field(block) } else { block };
         headers(stream, END_STREAM, &block.repeated(0, 7))
@@ -94,7 +103,7 @@ fn refused_http2_requests_that_wait_for_a_window_are_bounded() {
 #[ignore = "finding 1: not fixed yet"]
 fn http2_requests_with_a_false_signature_and_no_body_are_bounded() {
     let signature = false_signature();
-    flood("false signature, no body", STREAMS, |stream| {
+    flood("false signature, no body", STREAMS, true, |stream| {
         let block = HeaderBlock::request("POST").literal(":authority", HOST);
         let block = block.literal("x-twilio-signature", &signature);
         let block = if stream == 1 { large_field(block) } else { block };
@@ -108,7 +117,7 @@ fn http2_requests_with_a_false_signature_and_no_body_are_bounded() {
 #[ignore = "finding 1: not fixed yet"]
 fn http2_requests_with_many_small_fields_are_bounded() {
     let signature = false_signature();
-    flood("many small fields", STREAMS, |stream| {
+    flood("many small fields", FEWER_STREAMS, true, |stream| {
         let block = HeaderBlock::request("POST").literal(":authority", HOST);
         let block = block.literal("x-twilio-signature", &signature);
         let block = if stream == 1 { block.inserted("a", "") } else { block };
@@ -121,7 +130,7 @@ fn http2_requests_with_many_small_fields_are_bounded() {
 #[test]
 #[ignore = "finding 1: not fixed yet"]
 fn trailers_of_refused_http2_requests_are_bounded() {
-    flood("trailers after a refusal", STREAMS, |stream| {
+    flood("trailers after a refusal", FEWER_STREAMS, true, |stream| {
         let block = HeaderBlock::request("POST").literal(":authority", HOST);
         let block = if stream == 1 { block.inserted("a", "") } else { block };
         let trailers = HeaderBlock::default().repeated(0, SMALL_FIELDS);
@@ -132,7 +141,7 @@ fn trailers_of_refused_http2_requests_are_bounded() {
 /// A header block that does not end: the connection holds what has been decoded of it.
 #[test]
 fn header_blocks_without_an_end_are_bounded() {
-    flood("CONTINUATION", 1, |stream| {
+    flood("CONTINUATION", 1, false, |stream| {
         let block = HeaderBlock::request("POST").literal(":authority", HOST).inserted("a", "");
         let more = HeaderBlock::default().repeated(0, SMALL_FIELDS / 2);
         [
@@ -185,8 +194,8 @@ fn hold_http1_heads(gate: &Gate, count: usize) -> Vec<Client> {
         client.send(&head);
         open.push(client);
     }
-    // An exchange on a later connection is no proof that every worker has read: wait a little.
-    std::thread::sleep(Duration::from_millis(300));
+    // Several workers read them, so no later exchange shows that all have been read.
+    thread::sleep(SETTLED);
     open
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     PATIENCE,
-    frames::{Field, SETTINGS, frame},
+    frames::{Field, PING, SETTINGS, frame},
     gate::Gate,
     message::Message,
 };
@@ -39,6 +39,20 @@ impl Mute {
     /// Writes; a gate that has closed may not want it.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let _closed = self.0.write_all(bytes);
+    }
+
+    /// Waits until the gate has read all that was sent: until it answers a PING, or closes.
+    pub(crate) fn wait_until_read(&mut self) {
+        self.send(&frame(PING, 0, 0, &[7; 8]));
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = [0; 9];
+        while self.0.read_exact(&mut head).is_ok() {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            if self.0.read_exact(&mut payload).is_err() || head[3] == PING && head[4] == 1 {
+                return;
+            }
+        }
     }
 
     /// Whether the gate closes the connection within this time, whatever it sends before.

@@ -17,21 +17,6 @@ pub(crate) fn resident(gate: &Gate) -> u64 {
     kib * 1024
 }
 
-/// Resident memory once it grows no more, looked at for at most `patience`.
-pub(crate) fn settled(gate: &Gate, patience: Duration) -> u64 {
-    const PAUSE: Duration = Duration::from_millis(250);
-    let deadline = Instant::now() + patience;
-    let mut before = resident(gate);
-    loop {
-        thread::sleep(PAUSE);
-        let now = resident(gate);
-        if now < before + MIB / 2 || Instant::now() > deadline {
-            return now;
-        }
-        before = now;
-    }
-}
-
 /// Whether resident memory falls below `bytes` within `patience`.
 pub(crate) fn falls_below(gate: &Gate, bytes: u64, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
