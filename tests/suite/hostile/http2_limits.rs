@@ -7,7 +7,6 @@ use std::{
 };
 
 use crate::support::{
-    HOST,
     frames::{Frames, Heard, RESET, SETTINGS},
     gate::Gate,
     http2::{NO_WINDOW, field, request_fields},
@@ -101,7 +100,7 @@ fn http2_requests_with_too_many_fields_get_431() {
             wrong.push(format!("{name}: {heard:?}, {seen} fields at the app"));
         }
     }
-    assert!(wrong.is_empty(), "{HOST}: {}", wrong.join("; "));
+    assert!(wrong.is_empty(), "{}", wrong.join("; "));
 }
 
 /// The limit is the configured one.
