@@ -3,12 +3,15 @@
 use std::{
     future::Future,
     net::IpAddr,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use futures_util::stream::{FuturesUnordered, Stream as _};
 use hyper::rt::Executor;
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 
 use super::worker::Worker;
 use crate::limits::Reservation;
@@ -23,7 +26,10 @@ tokio::task_local! {
 
 /// The open streams of one connection.
 #[derive(Debug)]
-pub(super) struct Activity(Mutex<OpenStreams>);
+pub(super) struct Activity {
+    streams: Mutex<OpenStreams>,
+    began: Notify,
+}
 
 #[derive(Debug)]
 struct OpenStreams {
@@ -35,7 +41,8 @@ struct OpenStreams {
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Mutex::new(OpenStreams { count: 0, has_begun: false, since: Instant::now() }))
+        let streams = OpenStreams { count: 0, has_begun: false, since: Instant::now() };
+        Self { streams: Mutex::new(streams), began: Notify::new() }
     }
 }
 
@@ -60,6 +67,12 @@ impl Activity {
         let mut open = self.open();
         let count = open.count.saturating_add(1);
         *open = OpenStreams { count, has_begun: true, since: Instant::now() };
+        self.began.notify_one();
+    }
+
+    /// Waits for the next stream.
+    pub(super) async fn begun(&self) {
+        self.began.notified().await;
     }
 
     fn end(&self) {
@@ -67,10 +80,14 @@ impl Activity {
         (open.count, open.since) = (open.count.saturating_sub(1), Instant::now());
     }
 
-    /// A panic elsewhere cannot leave a half-changed count behind.
     fn open(&self) -> MutexGuard<'_, OpenStreams> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.streams)
     }
+}
+
+/// A panic elsewhere cannot leave a half-changed value behind: all of them are replaced as a whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Measures how long a client has taken nothing of a response. It runs while hyper waits for window
@@ -106,26 +123,37 @@ impl SendClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
-/// Runs the streams of one connection as tasks. Each holds a share of the memory budget and has a
-/// clock of its own: a stream that stalls is reset, whatever moves on the others.
+/// The streams that hyper starts, until the connection's task polls them.
+type NewStreams = Arc<Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
+
+/// Runs the streams of one connection inside the connection's own task.
+///
+/// hyper decodes all heads that have arrived before it returns; as tasks of their own, the streams
+/// would wait until every other connection has done the same, and all those heads would be held at
+/// once. In the same task they are answered first. They also end with their connection.
+///
+/// Each stream holds a share of the memory budget and has a clock of its own: one that stalls is
+/// reset, whatever moves on the others.
 #[derive(Clone)]
 pub(super) struct StreamExecutor {
     worker: Arc<Worker>,
     peer: Option<IpAddr>,
     activity: Arc<Activity>,
+    new: NewStreams,
 }
 
 impl StreamExecutor {
-    pub(super) const fn new(
-        worker: Arc<Worker>,
-        peer: Option<IpAddr>,
-        activity: Arc<Activity>,
-    ) -> Self {
-        Self { worker, peer, activity }
+    pub(super) fn new(worker: Arc<Worker>, peer: Option<IpAddr>, activity: Arc<Activity>) -> Self {
+        Self { worker, peer, activity, new: NewStreams::default() }
+    }
+
+    /// Returns the running streams: poll them after the connection.
+    pub(super) fn streams(&self) -> Streams {
+        Streams { new: Arc::clone(&self.new), running: FuturesUnordered::new() }
     }
 }
 
@@ -138,8 +166,23 @@ where
         let limits = &self.worker.shared.snapshot.load().limits;
         if let Some(memory) = self.worker.reserve(STREAM_MEMORY, self.peer, limits) {
             let open = OpenStream::new(Arc::clone(&self.activity), memory);
-            tokio::spawn(run(stream, open, limits.response_idle_timeout));
+            let stream = run(stream, open, limits.response_idle_timeout);
+            lock(&self.new).push(Box::pin(stream));
         }
+    }
+}
+
+/// The streams of one connection.
+pub(super) struct Streams {
+    new: NewStreams,
+    running: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Streams {
+    /// Polls the streams that can make progress.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        self.running.extend(lock(&self.new).drain(..));
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     response::{self, Response},
     worker::Worker,
 };
-use crate::gate::{Admitted, Claim, Refused, RequestBody};
+use crate::gate::{Admitted, Claim, Refusal, Refused, RequestBody};
 use crate::http1::{FramedHead, Malformed, RequestHead};
 use crate::telemetry::{Outcome, Verdict};
 
@@ -46,7 +46,9 @@ impl RequestHandler {
             return self.malformed(head.head(), "invalid_host");
         }
         let Some(mut exchange) = self.begin(head.head(), snapshot) else {
-            return response::overloaded(self.begin_unaccounted(head.head()));
+            let route = snapshot.table.find(head.head().path()).cloned();
+            let refused = Refused { reason: Refusal::Overloaded, route };
+            return refuse(&refused, snapshot, self.begin_unaccounted(head.head()));
         };
         let admitted = match self.judge(head, body, snapshot, &mut exchange.outcome).await {
             Ok(admitted) => admitted,

@@ -36,7 +36,7 @@ use crate::limits::Limits;
 use crate::net::{PrefixedIo, Stream};
 
 /// Most streams at once on one connection. Twilio needs few, and each holds memory.
-const MAX_CONCURRENT_STREAMS: u32 = 32;
+const MAX_CONCURRENT_STREAMS: u32 = 16;
 /// Receive windows: a stream's body is read as it arrives, so more would only be buffered.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
@@ -63,6 +63,7 @@ pub(super) async fn serve<S: Stream>(
         move |request| respond(Arc::clone(&worker), Arc::clone(&handler), request)
     });
     let executor = StreamExecutor::new(Arc::clone(worker), peer, Arc::clone(&activity));
+    let mut streams = executor.streams();
     let stream = TokioIo::new(PrefixedIo::new(first, stream));
     let connection = builder(executor, &limits).serve_connection(stream, service);
     let mut connection = pin!(connection);
@@ -80,7 +81,9 @@ pub(super) async fn serve<S: Stream>(
         {
             return Poll::Ready(Ok(()));
         }
-        connection.as_mut().poll(cx)
+        let ended = connection.as_mut().poll(cx);
+        streams.poll(cx);
+        ended
     });
     if let Err(error) = ended.await {
         tracing::debug!(?peer, %error, "connection ended");
@@ -92,9 +95,11 @@ pub(super) async fn serve<S: Stream>(
 async fn idle(worker: &Worker, activity: &Activity, limits: &Limits) {
     let shared = &worker.shared;
     loop {
+        // Only while no stream is open is the connection among those that can be evicted.
         tokio::select! {
             biased;
             () = shared.shutdown.signaled() => return,
+            () = activity.begun() => {}
             () = shared.connection_limit.evicted(), if activity.is_idle() => return,
             () = sleep(TICK_INTERVAL) => {}
         }

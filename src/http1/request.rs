@@ -186,10 +186,16 @@ impl RequestHead {
         self.version == Version::Http11 && self.fields.lists(FieldName::Expect, "100-continue")
     }
 
+    /// Returns the value of `Host`, unless it is missing or empty.
+    #[must_use]
+    pub fn host(&self) -> Option<&[u8]> {
+        self.fields.get(FieldName::Host).filter(|host| !host.is_empty())
+    }
+
     /// Returns whether `Host`, if there is one, is a host with an optional port (RFC 9110 §7.2).
     #[must_use]
     pub fn has_valid_host(&self) -> bool {
-        self.fields.get(FieldName::Host).is_none_or(is_host)
+        self.host().is_none_or(is_host)
     }
 
     fn framing(&self) -> Result<Framing, Malformed> {

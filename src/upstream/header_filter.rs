@@ -119,11 +119,11 @@ impl<'h> UpstreamHead<'h> {
         self.added.extend(known.map(|(name, value)| (name, Cow::Owned(value))));
     }
 
-    /// Adds the host that a trusted proxy stated, where an HTTP/1.0 client sent none: an HTTP/1.1
-    /// request must have one (RFC 9112 §3.2).
+    /// Adds the host that a trusted proxy stated, where the client sent none or an empty one: an
+    /// HTTP/1.1 request must have one (RFC 9112 §3.2).
     pub(super) fn add_missing_host(&mut self, origin: &EffectiveOrigin) {
         if let Some(host) = &origin.host
-            && !self.head.fields.contains(FieldName::Host)
+            && self.head.host().is_none()
         {
             self.added.push((b"Host", Cow::Owned(host.as_bytes().to_vec())));
         }

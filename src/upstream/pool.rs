@@ -1,7 +1,6 @@
 //! Idle connections, kept between two requests.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -16,7 +15,9 @@ use crate::limits::Limits;
 /// opens one; nothing waits here.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: Mutex<HashMap<PoolKey, Vec<IdleConnection>>>,
+    /// A list, not a map: there are few upstreams, and comparing their addresses is cheaper than
+    /// hashing their names.
+    idle: Mutex<Vec<(PoolKey, Vec<IdleConnection>)>>,
 }
 
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Pool {
     pub(super) fn take(&self, key: &PoolKey) -> Option<Box<Connection>> {
         let now = Instant::now();
         let mut idle = self.idle();
-        let stack = idle.get_mut(key)?;
+        let (_, stack) = idle.iter_mut().find(|(known, _)| known == key)?;
         while let Some(latest) = stack.pop() {
             if latest.expires <= now {
                 stack.clear(); // most of those below have been idle for longer
@@ -90,10 +91,12 @@ impl Pool {
             return;
         }
         let mut idle = self.idle();
-        let stack = match idle.get_mut(connection.key()) {
-            Some(stack) => stack,
-            None => idle.entry(connection.key().clone()).or_default(),
-        };
+        let known = idle.iter().position(|(known, _)| known == connection.key());
+        let index = known.unwrap_or_else(|| {
+            idle.push((connection.key().clone(), Vec::new()));
+            idle.len().saturating_sub(1)
+        });
+        let Some((_, stack)) = idle.get_mut(index) else { return };
         if stack.len() < keep_alive.max_connections {
             stack.push(IdleConnection { connection, expires });
         }
@@ -101,14 +104,14 @@ impl Pool {
 
     fn close_expired(&self) {
         let now = Instant::now();
-        self.idle().retain(|_, stack| {
+        self.idle().retain_mut(|(_, stack)| {
             stack.retain(|idle| idle.expires > now);
             !stack.is_empty()
         });
     }
 
-    /// A panic elsewhere cannot leave a half-changed map behind.
-    fn idle(&self) -> MutexGuard<'_, HashMap<PoolKey, Vec<IdleConnection>>> {
+    /// A panic elsewhere cannot leave a half-changed list behind.
+    fn idle(&self) -> MutexGuard<'_, Vec<(PoolKey, Vec<IdleConnection>)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use crate::routes::{Route, Upstream};
 
 /// The connections that a request may use. By value, so that a reload keeps the connections of
 /// upstreams that have not changed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PoolKey {
     pub(super) upstream: Arc<Upstream>,
     /// Public and guarded requests never share a connection: an app that confuses its responses

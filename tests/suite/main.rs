@@ -14,6 +14,7 @@ mod admin;
 mod commands;
 mod configuration;
 mod forwarding;
+mod framing_to_upstream;
 mod hostile;
 mod layers;
 mod properties;
@@ -25,6 +26,7 @@ mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
 mod trust;
+mod trusted_hosts;
 mod upstream_failures;
 mod upstreams;
 mod vectors;

@@ -108,7 +108,7 @@ pub(super) fn too_many_fields(exchange: Exchange) -> Response {
 }
 
 /// Returns the response to a request for which memory or places are missing.
-pub(super) fn overloaded(exchange: Exchange) -> Response {
+fn overloaded(exchange: Exchange) -> Response {
     let mut response = line(StatusCode::SERVICE_UNAVAILABLE, "Try again later\n", exchange);
     response.payload = Payload::Line("Try again later\n", Retry::Soon);
     response

@@ -7,9 +7,16 @@
 //! RFCs, not from the behaviour of the code.
 
 mod bodies;
+mod body_budget;
+mod form_types;
 mod framing;
 mod hosts;
 mod http2;
+mod http2_framing;
+mod http2_idle;
+mod http2_limits;
+mod http2_memory;
+mod http2_preface;
 mod limits;
 mod oracle;
 mod paths;

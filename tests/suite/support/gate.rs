@@ -120,6 +120,12 @@ impl Gate {
     }
 
     /// Sends SIGTERM.
+    /// The process id.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM, as a supervisor would.
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
     }
