@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The gate beside nginx, HAProxy and the floor: same upstream, same load, in turns.
+"""Compares the gate with nginx, HAProxy and the floor: same upstream, same load, interleaved.
 
-The proxies are pinned to core 0, the load (wrk) and the upstream (nginx) to core 1. Every round
-measures every row once, in an order that changes; ratios are taken within a round. Every answer is
-checked: its status, and that the upstream saw each proven request once and no other at all.
+The proxies are pinned to core 0, the load generator (wrk) and the upstream (nginx) to core 1. Each
+round measures every row once, in a changing order; ratios are taken within a round. Every response is
+checked: its status, and that the upstream received each proven request once and no other request.
 
     compare.py                       builds the gate and the floor, prints the tables
     compare.py --rounds 3 --seconds 1
@@ -31,7 +31,7 @@ PROXY_CORE, LOAD_CORE = 0, 1
 IDLE = (1000, 10000)
 
 
-# --- what stands beside each other ---------------------------------------------------------------
+# --- the programs --------------------------------------------------------------------------------
 
 
 def contestants(options):
@@ -64,7 +64,7 @@ def build():
 
 
 class Row:
-    """A proxy under one kind of load, and what was measured of it, a value per round."""
+    """A proxy under one kind of load, and its measurements, one value per round."""
 
     def __init__(self, name, proxy, webhook, in_flight=IN_FLIGHT, forwards=True):
         self.name, self.proxy, self.webhook = name, proxy, webhook
@@ -90,7 +90,7 @@ class Row:
 
 
 def check_one(row):
-    """The exact status, which wrk does not tell."""
+    """Checks the exact status, which wrk does not report."""
     client = rig.Client(row.proxy.port)
     status = client.exchange(row.webhook)
     client.close()
@@ -99,8 +99,8 @@ def check_one(row):
 
 
 def check_all(row, load, forwarded):
-    """Every answer of its kind; the upstream saw what was proven, and nothing else. wrk ends with
-    requests on their way, which it does not count and the upstream may."""
+    """Checks that every response has the expected status and that the upstream received proven requests
+    only. wrk does not count requests in flight at its end; the upstream may."""
     refused = load["count"] if row.webhook.status >= 400 else 0
     least = load["count"] if row.forwards else 0
     most = least + row.in_flight if row.forwards else 0
@@ -109,7 +109,7 @@ def check_all(row, load, forwarded):
 
 
 def seen(upstream):
-    """How many requests the upstream has served, these questions not counted."""
+    """Returns the number of requests that the upstream has served, without those of this function."""
     time.sleep(0.05)
     client = rig.Client(upstream.port)
     client.socket.sendall(b"GET /counted HTTP/1.1\r\nHost: counted\r\nConnection: close\r\n\r\n")
@@ -130,7 +130,7 @@ def wrk(directory, port, webhook, in_flight, seconds):
     ]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "nan" in text:
-        return None  # it never got a turn
+        return None  # wrk was never scheduled
     count, period = re.search(r"(\d+) requests in ([\d.]+)s", text).groups()
     non2xx = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return {
@@ -178,7 +178,7 @@ def rows_of(proxies):
     ]
 
 
-# what: the measure, whose, against whose, at most
+# (description, measure, row, row to compare with, goal)
 GOALS = [
     ("signed, forwarded, CPU ÷ nginx passing", "cpu", "signed, forwarded: gate", "passed: nginx", 1.0),
     ("signed, forwarded, CPU ÷ HAProxy passing", "cpu", "signed, forwarded: gate", "passed: HAProxy", 1.0),
@@ -239,8 +239,8 @@ def print_ratios(rows):
 
 
 def connect(port, count, webhook=None):
-    """Connections that have sent nothing, or one request. From several addresses: the gate allows
-    one peer only so many."""
+    """Opens connections that send nothing, or one request. They come from several addresses, because of
+    the gate's limit per peer."""
     clients = []
     for number in range(count):
         client = rig.Client(port, source=f"127.0.0.{2 + number % 100}")
@@ -251,7 +251,7 @@ def connect(port, count, webhook=None):
 
 
 def idle_cost(name, options, count, webhook):
-    """KiB resident per connection; the kernel's part is not in it."""
+    """Returns resident KiB per connection, without the kernel's part."""
     with rig.workshop() as (directory, started):
         upstream = start_upstream(directory)
         started.append(upstream)
@@ -305,7 +305,7 @@ def many_routes(directory, count):
 
 
 def many_accounts(directory, count):
-    """The request speaks for the one in the middle."""
+    """The request is for the account in the middle of the file."""
     account = re.search(r"AccountSid=(AC\w+)", rig.VOICE).group(1)
     lines = []
     for number in range(count):
@@ -327,7 +327,7 @@ def big_body(directory, kib):
     return {}, rig.signed(body=rig.form_of(kib * 1024))
 
 
-# What takes long to load is counted over more exchanges: no two starts cost the same.
+# Large configurations are counted over more exchanges, because the cost of a start varies.
 GROWTH = [
     ("routes", powers(10000), many_routes, 2000),
     ("subaccounts", powers(10000), many_accounts, 2000),
@@ -337,7 +337,7 @@ GROWTH = [
 
 
 def cost_of(options, size, make, exchanges):
-    """Thousands of instructions."""
+    """Returns thousands of instructions per exchange."""
     with rig.workshop() as (directory, _):
         config, webhook = make(directory, size)
 
@@ -351,7 +351,7 @@ def cost_of(options, size, make, exchanges):
 
 
 def print_growth(options):
-    """Instructions, for they are repeatable; the slope is the exponent of the last step."""
+    """Prints instructions, which are repeatable; the slope is the exponent of the last step."""
     print("\n| what grows | instructions per exchange, thousands | slope of the last step |")
     print("| --- | --- | --- |")
     for what, sizes, make, exchanges in GROWTH:
@@ -388,8 +388,8 @@ def beside_idle(options, count):
 
 
 def in_use(options, count):
-    """Anew each round: where so many connect at once, some are let in a second later, and what wrk
-    leaves on its way would be counted, and find no room, in the next round."""
+    """Starts new processes for each round. When many connect at once, some are accepted a second later;
+    requests that wrk leaves in flight would count in the next round, and exceed its limits."""
     rig.raise_limits()
     return statistics.median(in_use_once(options, count) for _ in range(options.rounds))
 
@@ -418,8 +418,8 @@ def print_machine():
         f"{congestion}, load average {busy:.1f} at start, {time.strftime('%Y-%m-%d')}"
     )
     for command in (["nginx", "-v"], ["haproxy", "-v"]):
-        told = subprocess.run([rig.find(command[0]), *command[1:]], capture_output=True, text=True)
-        print((told.stdout + told.stderr).splitlines()[0])
+        version = subprocess.run([rig.find(command[0]), *command[1:]], capture_output=True, text=True)
+        print((version.stdout + version.stderr).splitlines()[0])
 
 
 def main():
@@ -428,7 +428,7 @@ def main():
     parser.add_argument("--floor", type=Path, default=rig.ROOT / "target/release/examples/floor")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--no-build", action="store_true", help="measure what is there")
+    parser.add_argument("--no-build", action="store_true", help="measure the existing binaries")
     parser.add_argument("--growth", action="store_true", help="only how cost grows")
     parser.add_argument("--idle", action="store_true", help="only idle connections")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
-//! What one judgement costs, without a network, beside the bare HMAC-SHA1 of the same message.
+//! Measures one verification, without a network, beside the bare HMAC-SHA1 of the same message.
 //!
-//! `cargo bench --bench core`. Read the ratios, not the times.
+//! `cargo bench --bench core`. Compare ratios, not times.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start should say so")]
 
@@ -86,13 +86,13 @@ fn core(criterion: &mut Criterion) {
     }
 }
 
-/// Names in no order, values of an ordinary length.
+/// Returns a form with unsorted names and values of an ordinary length.
 fn parameters(count: usize) -> Vec<u8> {
     let each = |i: usize| format!("Field{:05}=%2B1415555{i:05}", i.wrapping_mul(7919) % 100_003);
     (0..count).map(each).collect::<Vec<_>>().join("&").into_bytes()
 }
 
-/// The cost by what it may grow with, one at a time: read the slopes.
+/// Measures how the cost grows with one quantity at a time.
 fn growth(criterion: &mut Criterion) {
     let origin = Origin::parse(URL).unwrap();
     let keyring = Keyring::new(vec![key()], None);
@@ -116,7 +116,7 @@ fn growth(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The same for what is configured.
+/// Measures how the cost grows with the number of configured keys.
 fn growth_of_keys(criterion: &mut Criterion) {
     let origin = Origin::parse(URL).unwrap();
     let forged = Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").unwrap();
@@ -143,7 +143,7 @@ fn growth_of_keys(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The dearest forged requests that the limits let through: the table in SECURITY.md.
+/// Measures the most expensive forged requests within the limits: the table in SECURITY.md.
 fn worst(criterion: &mut Criterion) {
     const MOST: usize = 256 * 1024; // max_body_bytes as it is by default
     let forged = Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").unwrap();

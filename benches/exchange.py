@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""Instructions and system calls of one whole exchange.
+"""Counts instructions and system calls of one whole exchange.
 
-A proxy runs under callgrind (or strace) and answers a fixed number of webhooks over one kept
-connection, one after the other; then again more of them. The difference, divided, is what one
-exchange costs: start and end cancel out. Counts repeat to a tenth of a percent where times do not.
+A proxy runs under callgrind (or strace) and answers a fixed number of webhooks over one persistent
+connection, one after the other, and then a larger number in a second run. The difference, divided, is
+the cost of one exchange; start and end cancel out. Counts repeat to a tenth of a percent; times do not.
 
     exchange.py                  the gate's counts, as a table
     exchange.py --beside         the floor's, nginx's and HAProxy's too
-    exchange.py --check          against exchange.json: fails where one has grown by more than 5 %
+    exchange.py --check          compares with exchange.json: fails if a count has grown by more than 5 %
     exchange.py --record         writes exchange.json
-    exchange.py --profile DIR    leaves callgrind's files there, 1,000 exchanges each
+    exchange.py --profile DIR    keeps callgrind's files in DIR, 1,000 exchanges each
 
-The same for one judgement alone (verify.rs): the signature room with nothing around it.
+It also counts one verification alone (verify.rs): the signature module without a proxy.
 
-Callgrind knows no SHA instructions, so every verifying row carries software HMAC (about 15,000 for
-each MAC of the voice webhook). The log goes to a file, as users run it. Needs Debian's valgrind and
-strace; for --beside nginx-light and haproxy as well.
+Callgrind does not support SHA instructions, so every verifying row includes HMAC in software (about
+15,000 instructions for each MAC of the voice webhook). The log goes to a file. Needs Debian's valgrind
+and strace; --beside also needs nginx-light and haproxy.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TOLERANCE = 0.05
 
 
 def serve(directory, command_of, webhook, count, wrapper):
-    """Runs the proxy under `wrapper` for `count` exchanges, every answer checked."""
+    """Runs the proxy under `wrapper` for `count` exchanges and checks every response."""
     upstream = rig.Upstream()
     port = rig.free_port()
     command = command_of(directory, port, upstream.port)
@@ -50,7 +50,7 @@ def serve(directory, command_of, webhook, count, wrapper):
             if status != webhook.status:
                 raise SystemExit(f"{status} where {webhook.status} was due")
         client.close()
-        time.sleep(0.2)  # a proxy that sleeps is told to stop at the same point every time
+        time.sleep(0.2)  # an idle proxy is stopped at the same point every time
     finally:
         proxy.stop()
         upstream.close()
@@ -100,7 +100,7 @@ def floor(binary):
 
 
 def rows(options):
-    """Name, what runs, what it is sent."""
+    """Yields name, command and request of each row."""
     for kind, webhook in KINDS.items():
         yield kind, gate(options.gate), webhook()
     if options.beside:
@@ -112,7 +112,7 @@ def rows(options):
 
 
 def count(command_of, webhook):
-    """Instructions, and calls by name, of one exchange."""
+    """Returns instructions, and system calls by name, of one exchange."""
     with rig.workshop() as (directory, _):
         each = per_exchange(lambda n: instructions(directory, command_of, webhook, n))
         calls = per_exchange(lambda n: system_calls(directory, command_of, webhook, n))
@@ -120,7 +120,7 @@ def count(command_of, webhook):
 
 
 def judge(program, case):
-    """The same of one judgement, which makes no call at all."""
+    """Returns the same for one verification, which makes no system call."""
     with rig.workshop() as (directory, _):
         out = directory / "callgrind.out"
 
@@ -132,7 +132,7 @@ def judge(program, case):
 
 
 def built(example):
-    """As `cargo bench` builds, so that what it has built is used."""
+    """Builds an example with the profile of `cargo bench`, so that its artifacts are reused."""
     build = ["cargo", "build", "--quiet", "--locked", "--profile", "bench", "--example", example]
     subprocess.run(build, check=True, cwd=rig.ROOT)
     target = os.environ.get("CARGO_TARGET_DIR", "target")
@@ -147,13 +147,13 @@ def print_row(name, counted):
 
 
 def faults(counted, recorded):
-    """What has grown past the tolerance, or made a system call more."""
+    """Yields each count that exceeds the tolerance, and each additional system call."""
     for kind, now in counted.items():
         then = recorded[kind]
         if now["instructions"] > then["instructions"] * (1 + TOLERANCE):
             yield f"{kind}: {now['instructions']} instructions, {then['instructions']} recorded"
         calls = sum(now["system calls"].values()), sum(then["system calls"].values())
-        if calls[0] > calls[1] + 0.6:  # the log is written by the clock, not by the request
+        if calls[0] > calls[1] + 0.6:  # the number of log writes depends on time, not on requests
             yield f"{kind}: {calls[0]:g} system calls, {calls[1]:g} recorded"
 
 
@@ -170,7 +170,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gate", type=Path, default=rig.ROOT / "target/release/gatekeeper")
     parser.add_argument("--floor", type=Path, default=rig.ROOT / "target/release/examples/floor")
-    parser.add_argument("--verify", type=Path, help="built where it is not named")
+    parser.add_argument("--verify", type=Path, help="default: build it")
     parser.add_argument("--beside", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--record", action="store_true")

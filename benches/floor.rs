@@ -1,8 +1,7 @@
-//! The floor: the least that a verifying proxy on tokio could cost, for `benches/compare.py`.
+//! The floor: a minimal verifying proxy on tokio, for comparison in `benches/compare.py`.
 //!
-//! It parses with httparse, verifies with the library's signature room, and passes bytes along as
-//! they came. No HTTP library, no deadlines, no limits, no log, no hop-by-hop rules: not to be
-//! used, only to be measured.
+//! It parses with httparse, verifies with the library's `signature` module, and forwards bytes
+//! unchanged. No HTTP library, timeouts, limits, log or hop-by-hop rules: for measurements only.
 //!
 //! `floor PORT UPSTREAM_PORT ORIGIN TOKEN`
 
@@ -35,7 +34,7 @@ struct Floor {
     idle: Mutex<Vec<TcpStream>>,
 }
 
-/// What a head says.
+/// The parts of a head that the floor uses.
 #[derive(Default)]
 struct Head {
     target: Range<usize>,
@@ -70,7 +69,7 @@ async fn accept(floor: Arc<Floor>, listen: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// One connection, to its end.
+/// Serves one connection to its end.
 async fn serve(floor: Arc<Floor>, mut client: TcpStream) -> io::Result<()> {
     let (mut request, mut answer) = (Vec::new(), Vec::new());
     while let Some(head) = read(&mut client, &mut request, request_head).await? {
@@ -113,7 +112,7 @@ impl Floor {
     }
 }
 
-/// Reads one message whole; nothing where the peer has closed between two.
+/// Reads one whole message; `None` if the peer closes between two messages.
 async fn read(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,

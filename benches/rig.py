@@ -1,6 +1,6 @@
-"""What the benches share: one webhook, the processes beside each other, and their meters.
+"""Shared by the benchmarks: the webhook, the processes, and their measurements.
 
-Standard library only. Everything listens on 127.0.0.1; every process is ended by who started it.
+Uses the standard library only. Everything listens on 127.0.0.1. Each script stops the processes that it started.
 """
 
 import base64
@@ -36,7 +36,7 @@ FORGED = "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 
 
 def sign(target, body, token=TOKEN):
-    """X-Twilio-Signature of a form POST."""
+    """Returns the X-Twilio-Signature of a form POST."""
     parameters = sorted(parse_qsl(body, keep_blank_values=True))
     message = ORIGIN + target + "".join(name + value for name, value in parameters)
     mac = hmac.new(token.encode(), message.encode(), hashlib.sha1)
@@ -44,7 +44,7 @@ def sign(target, body, token=TOKEN):
 
 
 def headers(body, signature):
-    """The fields of a webhook as Twilio sends it, in order."""
+    """Returns the header fields of a webhook as Twilio sends it, in order."""
     fields = [
         ("Host", HOST),
         ("User-Agent", "TwilioProxy/1.1"),
@@ -58,7 +58,7 @@ def headers(body, signature):
 
 
 class Webhook:
-    """One request, and what its sender must be told."""
+    """One request, and the expected status of its response."""
 
     def __init__(self, body=VOICE, target="/voice?tenant=7", signature=None, status=200, token=TOKEN):
         self.target, self.body, self.status = target, body, status
@@ -68,7 +68,7 @@ class Webhook:
         self.bytes = ("\r\n".join(head) + "\r\n\r\n" + body).encode()
 
     def lua(self):
-        """The same for wrk."""
+        """Returns the same request as a script for wrk."""
         lines = ['wrk.method = "POST"', f'wrk.path = "{self.target}"', f"wrk.body = [[{self.body}]]"]
         for name, value in headers(self.body, self.signature):
             if name != "Content-Length":
@@ -89,17 +89,17 @@ def unsigned(**kind):
 
 
 def form_of(size):
-    """A form of about so many bytes, nearly all of it one message."""
+    """Returns a form of about `size` bytes, nearly all of it one message."""
     line = "All+work+and+no+play+makes+Jack+a+dull+boy.+"
     body = "From=%2B14155550123&Body="
     return body + (line * (size // len(line) + 1))[: size - len(body)]
 
 
-# --- a client over one kept connection -----------------------------------------------------------
+# --- a client over one persistent connection -----------------------------------------------------
 
 
 class Client:
-    """Sends and waits, one request after the other."""
+    """Sends requests one after the other and waits for each response."""
 
     def __init__(self, port, source=None):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -110,7 +110,7 @@ class Client:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def exchange(self, webhook):
-        """Returns the status; raises where the answer is not whole."""
+        """Returns the status; raises if the response is truncated."""
         self.socket.sendall(webhook.bytes)
         return self.answer()
 
@@ -127,7 +127,7 @@ class Client:
     def more(self):
         data = self.socket.recv(65536)
         if not data:
-            raise ConnectionError("closed before the answer was whole")
+            raise ConnectionError("closed before the response was complete")
         return data
 
     def close(self):
@@ -138,7 +138,7 @@ class Client:
 
 
 class Upstream:
-    """Answers every request with the same bytes, and counts them. For counting, not for speed."""
+    """Answers every request with the same bytes and counts requests. Built for counting, not for speed."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -184,7 +184,7 @@ class Upstream:
 
 
 def raise_limits(descriptors=65536):
-    """Room for 10,000 connections: HAProxy wants two descriptors for each."""
+    """Raises the limit of open files for 10,000 connections: HAProxy needs two for each."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(hard, descriptors)
     try:
@@ -194,7 +194,7 @@ def raise_limits(descriptors=65536):
 
 
 def free_port():
-    """Below the ports that the kernel gives to outgoing connections."""
+    """Returns a free port below the range of ephemeral ports."""
     for _ in range(100):
         port = random.randrange(12000, 32000)
         try:
@@ -206,7 +206,7 @@ def free_port():
 
 
 def find(command):
-    """Debian keeps servers in /usr/sbin, which is not on everybody's path."""
+    """Finds a command, also in /usr/sbin, where Debian keeps servers and which is not in every PATH."""
     path = shutil.which(command, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
         raise SystemExit(f"{command} is missing (Debian: apt-get install nginx-light haproxy wrk valgrind strace)")
@@ -214,7 +214,7 @@ def find(command):
 
 
 class Process:
-    """A server of its own, pinned, that is listening once this returns."""
+    """A server process, pinned to a core. It is listening once the constructor returns."""
 
     def __init__(self, command, port, core=None, log=None, wrapper=(), patience=60):
         pin = [find("taskset"), "-c", str(core)] if core is not None else []
@@ -238,14 +238,14 @@ class Process:
                 time.sleep(0.05)
 
     def cpu(self):
-        """Seconds on a processor, user and system, of all threads."""
+        """Returns CPU seconds, user and system, of all threads."""
         total = 0
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
 
     def settle(self):
-        """Returns once it has nothing left to do from its start."""
+        """Returns once the work of its start is done."""
         used = self.cpu()
         for _ in range(600):
             time.sleep(0.2)
@@ -254,17 +254,17 @@ class Process:
                 return
 
     def rss(self):
-        """KiB resident."""
+        """Returns resident KiB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
     def inner(self):
-        """The server's own id where something that starts it (strace) keeps signals to itself."""
+        """Returns the pid of the server itself, under a wrapper (strace) that does not forward signals."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return int(children[0]) if children else self.pid
 
     def stop(self):
-        """Tells it more than once: nginx alone may miss a signal that comes just before it waits."""
+        """Sends SIGTERM more than once: nginx may miss a signal that arrives just before it waits."""
         for _ in range(4):
             if self.started.poll() is not None:
                 break
@@ -276,13 +276,13 @@ class Process:
         if self.started.poll() is None:
             os.kill(self.inner(), signal.SIGKILL)
             self.started.wait()
-            print(f"{self.pid} did not stop when told to", file=sys.stderr)
+            print(f"{self.pid} did not stop on SIGTERM", file=sys.stderr)
         self.log.close()
 
 
 @contextmanager
 def workshop():
-    """A directory for configurations and logs, and a list of processes; both gone at the end."""
+    """Yields a temporary directory and a list of processes; removes and stops them at the end."""
     started = []
     with tempfile.TemporaryDirectory(prefix="gatekeeper-bench-") as name:
         try:
@@ -376,6 +376,6 @@ def haproxy(directory, port, upstream):
 
 
 def haproxy_connections():
-    """As many as there are descriptors for: it wants two for each."""
+    """Returns the number of connections that the descriptors allow: HAProxy needs two for each."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(20000, (descriptors - 100) // 2)

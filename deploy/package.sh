@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes target/debian/gatekeeper_*.deb: the release binary, man pages and completions from its own
-# definitions, the unit, and cargo-deb to put them together. Wants cargo-deb (`cargo install cargo-deb`).
+# Builds target/debian/gatekeeper_*.deb from the release binary, man pages and completions that the
+# binary generates, and the unit. Needs cargo-deb (`cargo install cargo-deb`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ -z "${CARGO_TARGET_DIR:-}" ] || [ "$CARGO_TARGET_DIR" -ef target ] ||

@@ -1,11 +1,13 @@
 //! gatekeeper stands in front of a web app and lets a webhook through only when it can prove that
 //! Twilio signed exactly this URL and exactly this body.
 //!
-//! This page describes the code. The README and `docs/` describe how to use it.
+//! This page describes the code; `docs/architecture.md` has the design decisions and their
+//! measurements, and `CONTRIBUTING.md` a reading order and a glossary. The README and the other files
+//! of `docs/` describe how to use the gate.
 //!
 //! # The promise, as types
 //!
-//! An unproven request cannot reach the app because there is nothing to hand it. The
+//! An unproven request cannot reach the app, because no value exists that could be forwarded. The
 //! [`upstream::Forwarder`] takes one type, [`gate::Admitted`]; its fields are private, and only
 //! [`gate::Claim::judge`] makes one. The body that was judged is moved into it: the bytes forwarded
 //! are the bytes verified. [`gate`] shows four misuses that do not compile.
@@ -13,12 +15,12 @@
 //! # Life of a request
 //!
 //! ```text
-//! downstream::connection  waits for the first bytes, then starts http1 or http2
+//! downstream::connection  waits for the first bytes, then serves HTTP/1.1 or HTTP/2
 //! http1::RequestHead      head     = parsed once and kept as received; how its body ends
 //! downstream::handler     snapshot = one immutable configuration
 //! gate::Claim::new        claim    = refusals from the head alone; the body is unread
 //! gate::Claim::read       claim    = the body, bounded in bytes, time and memory
-//! gate::Claim::judge      admitted = in constant time: an Admitted or a Refused
+//! gate::Claim::judge      admitted = the signature compared in constant time, or a Refused
 //! upstream::Forwarder     response = the app's, streamed back (or a tunnel, for a WebSocket)
 //! downstream::response    a refusal becomes a status and one constant line
 //! telemetry::Observer     the outcome, counted and logged once
@@ -47,17 +49,17 @@
 //! # HTTP
 //!
 //! HTTP/1.1 is read and written here, on both sides, with httparse for the heads. Each message is
-//! parsed once, so no two readers can differ about it, and a proxy that forwards bytes unchanged
-//! needs the bytes. A library in between keeps a second copy of each name's spelling, hides
-//! repeated fields, and took a third of the CPU of a signed exchange. HTTP/2 is hyper's, and spoken
-//! with clients only.
+//! parsed once, so no two parsers can disagree about it, and a proxy that forwards bytes unchanged
+//! needs the bytes. A library in between keeps a second copy of each name's spelling and hides
+//! repeated fields; with hyper on both sides, a third of the instructions of a signed exchange were
+//! its own. HTTP/2 is hyper's, and used with clients only.
 //!
 //! # Threads
 //!
 //! One worker per core, each with a single-threaded runtime, the same listening sockets and its own
 //! upstream connections. An upstream connection has no task of its own: the request that uses it
-//! drives it. Beside the workers run the control thread, which reloads the configuration and serves
-//! the admin listener, and the log thread, which alone waits for standard error.
+//! drives it. The control thread reloads the configuration and serves the admin listener. The log
+//! thread is the only one that waits for standard error.
 
 pub mod cli;
 pub mod config;

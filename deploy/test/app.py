@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The app behind the gate in these tests: says Huzzah, after `?wait=SECONDS` if asked to."""
+"""The app behind the gate in these tests: responds with Huzzah, after `?wait=SECONDS` if given."""
 
 import http.server
 import sys
@@ -8,7 +8,7 @@ import urllib.parse
 
 
 class App(http.server.BaseHTTPRequestHandler):
-    """Answers every POST the same."""
+    """Answers every POST with the same TwiML."""
 
     protocol_version = "HTTP/1.1"
 

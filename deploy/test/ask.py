@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Asks once as Twilio would, or as anybody else would, and says what came back.
+"""Sends one request as Twilio or another client would, and prints the result.
 
-The signature is made here and not by gatekeeper, so that the one can be wrong without the other.
+The signature is computed here and not by gatekeeper, so that an error in one does not hide in the other.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-# What the scripts beside this one share. To be sourced, not run.
+# Shared by the scripts in this folder. To be sourced, not run.
 # shellcheck shell=bash
 set -euo pipefail
 test_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,7 +10,7 @@ second_token=fedcba9876543210fedcba9876543210
 
 say() { printf -- '--- %s\n' "$1"; }
 
-# A folder of this run's own, and the processes that it started: both end with the script.
+# A folder of this run, and the processes that it started. Both are removed when the script ends.
 work=$(mktemp -d)
 started=()
 end_started() {
@@ -22,10 +22,10 @@ end_started() {
         wait "$id" 2>/dev/null || true
     done
 }
-at_end() { :; } # a script may put its own in here
+at_end() { :; } # a script may override this
 trap 'code=$?; at_end; end_started; rm -rf "$work"; exit $code' EXIT
 
-# start LOG COMMAND…: in the background, ended by its id when the script ends.
+# start LOG COMMAND…: runs in the background; killed by its pid when the script ends.
 start() {
     local log=$1
     shift
@@ -41,12 +41,12 @@ from_debian() {
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# need COMMAND PACKAGE…: installs the packages only where the command is missing.
+# need COMMAND PACKAGE…: installs the packages if the command is missing.
 need() {
     command -v "$1" >/dev/null || from_debian "${@:2}"
 }
 
-# from_pypi NAME==VERSION…: into one virtual environment, kept under target/.
+# from_pypi NAME==VERSION…: installs into one virtual environment, kept under target/.
 venv="$root/target/deploy-tools"
 from_pypi() {
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
@@ -69,19 +69,19 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# The gate as the release builds it; made by .ci/run before these scripts, else here.
+# The release binary. .ci/run builds it before these scripts; otherwise it is built here.
 gatekeeper="${GATEKEEPER_BINARY:-${CARGO_TARGET_DIR:-$root/target}/release/gatekeeper}"
 need_gatekeeper() {
     [ -x "$gatekeeper" ] || cargo build --release --locked --bin gatekeeper
 }
 
-# debian_root FOLDER: a fresh Debian 12, of the same release as the shipped images.
+# debian_root FOLDER: a fresh Debian 12, the release of the shipped images.
 debian_root() {
     need debootstrap debootstrap
     say "a Debian root"
     debootstrap --variant=minbase bookworm "$1" >"$work/debootstrap.log" 2>&1 ||
         { tail -20 "$work/debootstrap.log" >&2; return 1; }
-    # Registries may be reached through a proxy that this machine trusts.
+    # Registries may be behind a proxy whose CA this machine trusts.
     mkdir -p "$1/etc/ssl/certs"
     cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
 }

@@ -1,8 +1,8 @@
-# Both compose projects, brought up as they are shipped. To be sourced by docker.sh, which has the
-# daemon and the images.
+# Starts both compose projects as they are shipped. Sourced by docker.sh, which provides the daemon
+# and the images.
 # shellcheck shell=bash
 
-# compose_works NAME TEXT: a copy of the project, for its secrets are not part of the repository.
+# compose_works NAME TEXT: runs a copy of the project, because its secrets are not in the repository.
 compose_works() {
     say "compose: $1"
     local project="$work/compose/$1" port

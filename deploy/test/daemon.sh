@@ -1,9 +1,9 @@
-# A docker daemon of this run's own, on a socket in its folder: nothing of another one is touched.
-# With DOCKER_HOST set, that one is used. To be sourced after common.sh.
+# Starts a separate docker daemon on a socket in the run's folder, so that no other daemon is touched.
+# With DOCKER_HOST set, that daemon is used. To be sourced after common.sh.
 # shellcheck shell=bash
 
 need dockerd docker.io iptables
-export DOCKER_BUILDKIT=0 # the builder that the daemon itself has
+export DOCKER_BUILDKIT=0 # the builder of the daemon itself
 mine=() # the containers that this run started
 
 start_daemon() {
@@ -22,7 +22,7 @@ at_end() {
     [ ${#mine[@]} -eq 0 ] || docker rm -f "${mine[@]}" >/dev/null 2>&1 || true
     docker network rm calls >/dev/null 2>&1 || true
     end_started
-    # What the daemon mounted would keep its folder.
+    # Mounts of the daemon would prevent the removal of its folder.
     grep -o "$work/[^ ]*" /proc/mounts | sort -ru | xargs -r -n1 umount 2>/dev/null || true
 }
 

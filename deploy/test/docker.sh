@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The image: built from the Dockerfile, run as hardened as it may be, asked for real. Then both
-# compose projects. No image is pulled: the bases are made here, from Debian and this machine's Rust.
+# Builds the image from the Dockerfile, runs it hardened, and sends it requests. Then both compose
+# projects. No image is pulled: the base images are made here, from Debian and this machine's Rust.
 source "$(dirname "$0")/common.sh"
 
 need docker-compose docker-compose
@@ -19,14 +19,14 @@ base_images() {
     chroot "$work/debian" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
         --no-install-recommends gcc libc6-dev python3-pip nodejs && apt-get clean' >"$work/apt.log" 2>&1 ||
         { tail -20 "$work/apt.log" >&2; exit 1; }
-    cp /etc/ssl/certs/ca-certificates.crt "$work/debian/etc/ssl/certs/" # Debian's package has put its own there
-    rm -f "$work/debian/usr/lib/python3.11/EXTERNALLY-MANAGED" # as in the python image, where pip is at home
+    cp /etc/ssl/certs/ca-certificates.crt "$work/debian/etc/ssl/certs/" # the Debian package has replaced it
+    rm -f "$work/debian/usr/lib/python3.11/EXTERNALLY-MANAGED" # as in the python image
     tar -C "$work/debian" -c . | docker import \
         -c 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - base-apps >/dev/null
     rust=$(rustc --print sysroot)
     mkdir -p "$work/debian/opt/rust"
     tar -C "$rust" -c --exclude=share bin lib | tar -C "$work/debian/opt/rust" -x
-    # The crates that this machine has already; cargo fetches what is missing.
+    # The crates that this machine already has; cargo fetches the rest.
     mkdir -p "$work/debian/usr/local/cargo"
     cp -a "${CARGO_HOME:-$HOME/.cargo}/registry" "$work/debian/usr/local/cargo/"
     tar -C "$work/debian" -c . | docker import \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What can be judged by reading: Kubernetes objects, units, alert rules, each by its field's own tool.
+# Static checks: Kubernetes objects, configurations, units and alert rules, each with its own tool.
 source "$(dirname "$0")/common.sh"
 need systemd-analyze systemd
 need promtool prometheus
@@ -27,7 +27,7 @@ done
 
 say "systemd units"
 mkdir -p "$work/units"
-# The unit names /usr/bin/gatekeeper and its man page, which only the package brings.
+# The unit names /usr/bin/gatekeeper and its man page, which only the package installs.
 sed "s|^ExecStart=/usr/bin/gatekeeper|ExecStart=$(realpath "$gatekeeper")|; /^Documentation=/d" \
     deploy/systemd/gatekeeper.service >"$work/units/gatekeeper.service"
 sed '/^Documentation=/d' deploy/systemd/gatekeeper.socket >"$work/units/gatekeeper.socket"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# TLS in front of the gate, with the very files that are shipped: Caddy and nginx are started for
-# real. For ngrok, whose agent cannot be had here, a request like those that it passes on.
+# TLS in front of the gate, with the shipped files: starts Caddy and nginx. ngrok's agent is not
+# available here, so the gate gets requests like those that it forwards.
 source "$(dirname "$0")/common.sh"
 need nginx nginx-light
 need openssl openssl
@@ -11,7 +11,7 @@ name=hooks.example.com
 app_port=$(free_port)
 gate_port=$(free_port)
 start "$work/app.log" python3 "$test_folder/app.py" 127.0.0.1 "$app_port"
-# gate CONFIGURATION…: the gate by itself, on gate_port.
+# gate CONFIGURATION…: starts the gate on gate_port.
 gate() {
     TWILIO_AUTH_TOKEN=$token start "$work/gate.log" "$gatekeeper" run "$@" \
         --listen "127.0.0.1:$gate_port" --upstream "http://127.0.0.1:$app_port"
@@ -25,14 +25,14 @@ through() {
     ask signed "${here[@]}" --has Huzzah --within 15 || return 1
     ask unsigned "${here[@]}" --expect 418
     ask forged "${here[@]}" --expect 403
-    # Bytes that a proxy might take the liberty to tidy.
+    # Bytes that a proxy might normalize.
     ask signed "https://$name/a//b/%7Ec?x=%2F&y=a+b&&z" --to "https://127.0.0.1:$2" --ca "$3"
     echo "through $1: ok"
 }
 
 say "Caddy"
 port=$(free_port)
-# Its own authority in place of a public one, and ports of this run; the site is the shipped one.
+# Caddy's local CA instead of a public one, and ports of this run; the site is the shipped one.
 cat >"$work/Caddyfile" <<END
 {
 	admin off
@@ -53,7 +53,7 @@ say "nginx"
 port=$(free_port)
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$name" -addext "subjectAltName=DNS:$name" \
     -keyout "$work/privkey.pem" -out "$work/fullchain.pem" 2>/dev/null
-# Other ports, and a certificate of this run; all else is the shipped file.
+# Other ports, and a certificate of this run; the rest is the shipped file.
 sed "s|listen 443|listen 127.0.0.1:$port|; s|127.0.0.1:8080|127.0.0.1:$gate_port|; s|/etc/letsencrypt/live/$name|$work|" \
     deploy/nginx/gatekeeper.conf >"$work/site.conf"
 cat >"$work/nginx.conf" <<END

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What no schema says: that the objects fit each other. Writes their configurations into a folder."""
+"""Checks that the objects match each other, which no schema does. Writes their configurations into a folder."""
 
 import pathlib
 import sys

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Which metrics the dashboard and the alert rules ask for, against those that the gate has.
+"""Compares the metrics in the dashboard and the alert rules with those that the gate exports.
 
-metric_names.py RULES METRICS…: METRICS are texts as /metrics gave them. The dashboard's expressions
-are written to RULES, for promtool to read.
+metric_names.py RULES METRICS…: METRICS are outputs of /metrics. The dashboard's expressions are
+written to RULES, for promtool.
 """
 
 import json

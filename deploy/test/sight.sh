@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The dashboard and the alert rules ask only for what the gate has: a gate is started, made to show
-# every metric, and asked for them.
+# Checks that the gate exports every metric in the dashboard and the alert rules: starts a gate, makes
+# it export all of them, and compares.
 source "$(dirname "$0")/common.sh"
 need promtool prometheus
 need openssl openssl
@@ -33,8 +33,8 @@ here=(https://localhost/twiml --to "https://localhost:$port" --ca "$work/cert.pe
 ask signed "${here[@]}" --within 10 || { cat "$work/gate.log" >&2; exit 1; }
 ask unsigned "${here[@]}" --expect 418
 ask forged "${here[@]}" --expect 403
-# More connections than there is room for, none of them idle: this counter shows nothing before it
-# has counted.
+# More connections than max_connections, none of them idle: this counter is not exported before its
+# first increment.
 python3 - "$port" <<'END'
 import socket, sys, time
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From a fresh Debian to a guarded app: package, unit, signed 200, unsigned 418, the token changed
-# without a restart, the port held by the socket unit, the package removed. A real systemd runs it
-# all, as the first process of a container.
+# From a fresh Debian to a guarded app: package, unit, signed 200, unsigned 418, a changed token
+# without a restart, a port held by the socket unit, removal of the package. systemd runs as the first
+# process of a container.
 source "$(dirname "$0")/common.sh"
 
-# GATEKEEPER_PACKAGE: a package that is there already.
+# GATEKEEPER_PACKAGE: an existing package to test.
 package=${GATEKEEPER_PACKAGE:-}
 if [ -z "$package" ]; then
     say "the package"
@@ -34,13 +34,13 @@ dpkg-deb --info "$package" | sed -n '/Package/,/Description/p'
 source "$test_folder/daemon.sh"
 say "a fresh Debian with systemd"
 debian_root "$work/debian"
-# The app of this test is in Python; the gate's own needs come with its package.
+# The test's app needs Python; the package installs what the gate needs.
 chroot "$work/debian" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
     --no-install-recommends systemd systemd-sysv python3 man-db' >"$work/apt.log" 2>&1 ||
     { tail -20 "$work/apt.log" >&2; exit 1; }
 tar -C "$work/debian" -c . | docker import - fresh-debian >/dev/null
 mine=(walk)
-# What systemd wants of a container: to mount, and to see its services' processes.
+# systemd needs to mount, and to see the processes of its services.
 docker run -d --name walk --cap-add SYS_ADMIN --cap-add SYS_PTRACE --security-opt seccomp=unconfined \
     --security-opt apparmor=unconfined --cgroupns private --tmpfs /run --tmpfs /run/lock --tmpfs /tmp \
     -e container=docker -v "$test_folder:/test:ro" -v "$work/packages:/packages:ro" \

@@ -1,4 +1,4 @@
-# The walk itself, inside the fresh Debian; walk.sh starts it.
+# The steps inside the fresh Debian; started by walk.sh.
 # shellcheck shell=bash
 package=$1
 token=0123456789abcdef0123456789abcdef
@@ -21,7 +21,7 @@ test -s /usr/share/bash-completion/completions/gatekeeper
 say "the token, and the unit"
 install -m 640 -g gatekeeper-keys /dev/stdin /etc/gatekeeper/keys/twilio_auth_token <<<"$token"
 gatekeeper check -c /etc/gatekeeper/gatekeeper.toml
-systemctl start gatekeeper # comes back when the gate has said that it is ready
+systemctl start gatekeeper # returns once the gate has notified that it is ready
 ask signed "${here[@]}" --has Huzzah
 ask unsigned "${here[@]}" --expect 418
 ask forged "${here[@]}" --expect 403
@@ -67,7 +67,7 @@ ask unsigned "${here[@]}" --expect 418
 ask signed "https://hooks.example.com/twiml?wait=2" --to http://127.0.0.1:8080 &
 slow=$!
 sleep 0.5
-systemctl restart gatekeeper # what is in flight ends, what comes meanwhile waits
+systemctl restart gatekeeper # requests in flight finish, new ones wait
 wait "$slow"
 ask signed "${here[@]}"
 
