@@ -1,5 +1,5 @@
 //! The length that the app is sent: checked for every HTTP version, and written by the gate
-//! (finding 20; RFC 9110 §8.6).
+//! (RFC 9110 §8.6).
 
 use crate::support::{
     frames::{Frames, StreamResult},

@@ -1,5 +1,5 @@
 //! `Host` behind a trusted proxy: checked even though the proxy names the public host, and never
-//! missing towards the app (finding 10; RFC 9112 §3.2).
+//! missing towards the app (RFC 9112 §3.2).
 
 use crate::support::{
     TOKEN,

@@ -1,4 +1,4 @@
-//! The memory for bodies is shared among addresses (finding 11).
+//! The memory for bodies is shared among addresses.
 //!
 //! Loopback has no limit of its own, since a proxy may stand there. So these tests serve their
 //! connections within the process, each with the address of a client.

@@ -1,5 +1,4 @@
-//! Parameters of a form's `Content-Type`: only those that cannot change how an app reads the form
-//! (finding 21).
+//! Parameters of a form's `Content-Type`: only those that cannot change how an app reads the form.
 
 use crate::support::{
     gate::Gate,

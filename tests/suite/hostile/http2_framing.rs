@@ -1,4 +1,4 @@
-//! Messages over HTTP/2 that are not whole, or that HTTP/1 would refuse (findings 12 and 14).
+//! Messages over HTTP/2 that are not whole, or that HTTP/1 would refuse.
 
 use std::{thread, time::Duration};
 

@@ -1,5 +1,5 @@
 //! HTTP/2 connections without an open stream: they make room, they time out, and they do not delay
-//! the shutdown (findings 3 and 8).
+//! the shutdown.
 
 use std::{
     thread,

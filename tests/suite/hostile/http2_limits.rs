@@ -1,5 +1,5 @@
 //! Limits that hold for each HTTP/2 stream and for each request, whatever else the connection does
-//! (findings 2 and 7).
+//!.
 
 use std::{
     thread,

@@ -1,4 +1,4 @@
-//! Memory that request heads hold over HTTP/2, and over HTTP/1 for comparison (finding 1).
+//! Memory that request heads hold over HTTP/2, and over HTTP/1 for comparison.
 //!
 //! Header compression makes a large head nearly free to send: one byte refers to an entry of the
 //! dynamic table, and each request holds its own copy of what that byte stands for.

@@ -1,5 +1,5 @@
 //! Where an HTTP/2 preface is taken on a cleartext listener: at the start of a connection, in
-//! however many pieces, and nowhere else (RFC 9113 §3.3; finding 19b).
+//! however many pieces, and nowhere else (RFC 9113 §3.3).
 
 use std::{thread, time::Duration};
 
