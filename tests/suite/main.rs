@@ -11,6 +11,7 @@
 
 mod accounts;
 mod admin;
+mod chaos;
 mod commands;
 mod configuration;
 mod dates;
