@@ -26,7 +26,7 @@ use random::Random;
 /// Clients at once.
 const CLIENTS: u64 = 8;
 /// Exchanges of each client.
-const EXCHANGES: usize = 500;
+const EXCHANGES: usize = 400;
 
 const LIMITS: &str = "methods = [\"GET\", \"HEAD\", \"POST\"]\n[limits]\n\
     max_body_bytes = 500000\nresponse_timeout = \"500ms\"\nresponse_idle_timeout = \"200ms\"\n";

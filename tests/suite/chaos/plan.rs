@@ -252,6 +252,7 @@ impl Planner<'_> {
             "Transfer-Encoding : chunked\r\n".to_owned(),
             "Connection: close\r\n".to_owned(),
             "Connection: keep-alive, X-Secret\r\nX-Secret: 1\r\n".to_owned(),
+            "Connection: Content-Length, Transfer-Encoding\r\n".to_owned(),
             "Keep-Alive: timeout=5\r\n".to_owned(),
             "Trailer: X-T\r\n".to_owned(),
         ];
