@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-20}
 seed=${2:-0} # 0: a random seed
-for target in $(sed -n 's/^name = "\([a-z]*\)"$/\1/p' Cargo.toml); do
+for target in $(sed -n 's/^name = "\([a-z_]*\)"$/\1/p' Cargo.toml); do
     mkdir -p "corpus/$target"
     cargo fuzz run --sanitizer none "$target" "corpus/$target" "seeds/$target" -- \
         -max_total_time="$seconds" -seed="$seed" -runs=5000000 -max_len=2048

@@ -70,7 +70,8 @@ impl Worker {
         let refused = &self.shared.observer.metrics.refused_connections;
         refused.with_label_values(&[limit.label()]).inc();
         if let Some(until) = Instant::now().checked_add(LINGER) {
-            let close = connection::lingering_close(socket, response::OVERLOADED);
+            let text = response::too_many_connections();
+            let close = async move { connection::lingering_close(socket, &text).await };
             tokio::spawn(timeout_at(until, close));
         }
     }

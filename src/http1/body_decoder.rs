@@ -176,7 +176,9 @@ fn decode_chunked(
 /// Takes the next line, without its CRLF, if it has been received whole.
 fn take_line(read_buf: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
     let Some(feed) = memchr(b'\n', read_buf) else {
-        return if read_buf.len() > MAX_LINE { Err("chunk_line") } else { Ok(None) };
+        // The last byte may be the CR of a line of full length.
+        let is_too_long = read_buf.len() > MAX_LINE.saturating_add(1);
+        return if is_too_long { Err("chunk_line") } else { Ok(None) };
     };
     let mut line = read_buf.split_to(feed.saturating_add(1));
     let length = line.strip_suffix(b"\r\n").ok_or("bare_line_feed")?.len();
@@ -274,6 +276,17 @@ mod tests {
         assert_eq!(decode(&padded, 100), Err("chunk_size"));
         let trailers = [b"0\r\n", &b"a:b\r\n".repeat(5000)[..]].concat();
         assert_eq!(decode(&trailers, 100), Err("chunk_line"));
+    }
+
+    #[test]
+    fn a_line_of_full_length_is_decoded_however_it_arrives() {
+        for (length, is_valid) in [(MAX_LINE, true), (MAX_LINE + 1, false)] {
+            let extension = "x".repeat(length - 2);
+            let text = format!("3;{extension}\r\na=1\r\n0\r\n\r\n");
+            for piece in [1, 2, 4095, 4096, 4097, text.len()] {
+                assert_eq!(decode(text.as_bytes(), piece).is_ok(), is_valid, "{length} {piece}");
+            }
+        }
     }
 
     #[test]

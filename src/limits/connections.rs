@@ -140,6 +140,18 @@ impl ConnectionLimit {
         self.total.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of parked connections.
+    #[cfg(test)]
+    pub(super) fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of peers with a connection.
+    #[cfg(test)]
+    pub(super) fn peers(&self) -> usize {
+        self.by_peer().len()
+    }
+
     fn by_peer(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.by_peer.lock().unwrap_or_else(PoisonError::into_inner)
     }

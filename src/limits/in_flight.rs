@@ -22,6 +22,12 @@ impl InFlightLimit {
         let before = self.count.fetch_add(1, Ordering::Relaxed);
         (before < max).then_some(permit)
     }
+
+    /// Returns the number of requests in flight.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for InFlightPermit {

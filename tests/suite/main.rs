@@ -11,8 +11,11 @@
 
 mod accounts;
 mod admin;
+mod chaos;
 mod commands;
 mod configuration;
+mod dates;
+mod early_answers;
 mod forwarding;
 mod framing_to_upstream;
 mod hostile;
@@ -20,6 +23,7 @@ mod layers;
 mod properties;
 mod refusals;
 mod reload;
+mod replay;
 mod sockets;
 mod support;
 mod tls;
@@ -28,5 +32,6 @@ mod traces;
 mod trust;
 mod trusted_hosts;
 mod upstream_failures;
+mod upstream_misbehaviour;
 mod upstreams;
 mod vectors;

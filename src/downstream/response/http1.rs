@@ -2,32 +2,48 @@
 
 use hyper::StatusCode;
 
-use super::{CONTENT_TYPE, Payload, Response, date::date};
+use super::{Payload, Response, Retry, date::date};
 use crate::http1::{BodyEncoder, FieldName, HeadError, RequestHead, Version, write_field};
 
-/// The response to a connection beyond `max_connections`.
-pub(in crate::downstream) const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    Retry-After: 1\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 16\r\n\r\nTry again later\n";
+/// Returns the response to a connection beyond `max_connections`.
+pub(in crate::downstream) fn too_many_connections() -> Vec<u8> {
+    last_line(StatusCode::SERVICE_UNAVAILABLE, "Try again later\n", Retry::Soon)
+}
 
 /// Returns the response to bytes that are not a head. It is the last one of its connection.
 pub(in crate::downstream) fn invalid_head(error: HeadError) -> Vec<u8> {
-    let (status, text) = match error {
-        HeadError::Malformed => (StatusCode::BAD_REQUEST, "Bad Request\n"),
-        HeadError::TargetTooLong => (StatusCode::URI_TOO_LONG, "Target too long\n"),
+    let (status, text, retry) = match error {
+        HeadError::Malformed => (StatusCode::BAD_REQUEST, "Bad Request\n", Retry::No),
+        HeadError::TargetTooLong => (StatusCode::URI_TOO_LONG, "Target too long\n", Retry::No),
         HeadError::TooLarge => {
-            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Header fields too large\n")
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            (status, "Header fields too large\n", Retry::No)
         }
-        HeadError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Try again later\n"),
+        HeadError::Overloaded => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Try again later\n", Retry::Soon)
+        }
     };
+    last_line(status, text, retry)
+}
+
+/// Returns a whole response to no request in particular, after which the connection is closed.
+fn last_line(status: StatusCode, text: &str, retry: Retry) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or_default();
-    let (status, length, date) = (status.as_u16(), text.len(), date());
-    let date = String::from_utf8_lossy(&date);
-    format!(
-        "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nContent-Type: {CONTENT_TYPE}\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{text}"
-    )
-    .into_bytes()
+    let mut to = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    write_own_fields(retry, &mut to);
+    write_field(b"Content-Length", itoa::Buffer::new().format(text.len()).as_bytes(), &mut to);
+    write_field(b"Connection", b"close", &mut to);
+    to.extend_from_slice(b"\r\n");
+    to.extend_from_slice(text.as_bytes());
+    to
+}
+
+/// Appends the fields of a response of the gate's own, framing aside.
+fn write_own_fields(retry: Retry, to: &mut Vec<u8>) {
+    write_field(b"Date", &date(), to);
+    for (name, value) in retry.fields() {
+        write_field(name.as_bytes(), value.as_bytes(), to);
+    }
 }
 
 impl Response {
@@ -96,10 +112,7 @@ impl Response {
                 response.head.fields.contains(FieldName::ContentLength)
             }
             Payload::Line(_, retry) => {
-                write_field(b"Date", &date(), to);
-                for (name, value) in retry.fields() {
-                    write_field(name.as_bytes(), value.as_bytes(), to);
-                }
+                write_own_fields(*retry, to);
                 false
             }
         }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use hyper::StatusCode;
 
-pub(super) use http1::{OVERLOADED, invalid_head};
+pub(super) use http1::{invalid_head, too_many_connections};
 pub(super) use http2::Http2ResponseBody;
 
 use super::exchange::Exchange;

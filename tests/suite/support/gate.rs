@@ -323,9 +323,16 @@ fn reader(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
+/// The binary under test. `GATEKEEPER_BIN` selects another build, such as one before a fix, so that a
+/// test can be seen to fail there.
+pub(crate) fn binary() -> PathBuf {
+    let selected = std::env::var_os("GATEKEEPER_BIN");
+    selected.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_gatekeeper")), PathBuf::from)
+}
+
 /// The binary with only those environment variables that the tests' files name.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
+    let mut command = Command::new(binary());
     command.args(arguments).env_clear().env("TWILIO_AUTH_TOKEN", TOKEN).env("EMPTY_TOKEN", "");
     command
 }
