@@ -62,6 +62,12 @@ impl MemoryBudget {
         Reservation { budget: Arc::clone(self), bytes: 0, ceiling, peer }
     }
 
+    /// Returns the number of peers that hold memory.
+    #[cfg(test)]
+    pub(super) fn peers(&self) -> usize {
+        self.by_peer().len()
+    }
+
     /// A panic elsewhere cannot leave a half-changed count behind.
     fn by_peer(&self) -> MutexGuard<'_, HashMap<IpAddr, u64>> {
         self.by_peer.lock().unwrap_or_else(PoisonError::into_inner)

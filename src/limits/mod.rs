@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     /// What a connection or a request does to the limiters.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Copy, Debug)]
     enum Step {
         Connect(usize),
         Park,
@@ -116,6 +116,7 @@ mod tests {
         Reserve {
             body_len: u64,
             signed: bool,
+            peer: usize,
         },
         Grow {
             index: usize,
@@ -151,8 +152,8 @@ mod tests {
             1 => Just(Step::Poll),
             1 => Just(Step::Evict),
             3 => (0..6_usize).prop_map(|max| Step::Begin { max }),
-            3 => (0..40_000_u64, any::<bool>())
-                .prop_map(|(body_len, signed)| Step::Reserve { body_len, signed }),
+            3 => (0..40_000_u64, any::<bool>(), index())
+                .prop_map(|(body_len, signed, peer)| Step::Reserve { body_len, signed, peer }),
             4 => (index(), 0..MAX_BYTES / 2).prop_map(|(index, bytes)| Step::Grow { index, bytes }),
             2 => index().prop_map(Step::Disconnect),
             1 => index().prop_map(Step::Unpark),
@@ -192,14 +193,18 @@ mod tests {
                     assert_eq!(evicts, !self.parked.is_empty());
                 }
                 Step::Begin { max } => self.requests.extend(self.in_flight.try_acquire(max)),
-                Step::Reserve { body_len, signed } => {
-                    self.bodies.push((self.memory.reserve(MAX_BYTES, body_len, signed), 0));
+                Step::Reserve { body_len, signed, peer } => {
+                    let peer = PEERS.get(peer % 7).map(|peer| peer.parse().unwrap());
+                    let body = self.memory.reserve(MAX_BYTES, body_len, signed, peer);
+                    self.bodies.push((body, 0));
                 }
                 Step::Grow { index, bytes } => {
                     let count = self.bodies.len().max(1);
-                    if let Some((body, size)) = self.bodies.get_mut(index % count) {
+                    if let Some((body, size)) =
+                        self.bodies.get_mut(index.checked_rem(count).unwrap_or(0))
+                    {
                         let _may_exceed = body.try_grow(bytes);
-                        *size += bytes;
+                        *size = size.saturating_add(bytes);
                     }
                 }
                 Step::Disconnect(index) => drop(remove(&mut self.permits, index)),
@@ -225,7 +230,7 @@ mod tests {
 
     fn remove<T>(from: &mut Vec<T>, index: usize) -> Option<T> {
         let count = from.len().max(1);
-        (!from.is_empty()).then(|| from.swap_remove(index % count))
+        (!from.is_empty()).then(|| from.swap_remove(index.checked_rem(count).unwrap_or(0)))
     }
 
     proptest! {
@@ -251,13 +256,13 @@ mod tests {
                 }
                 process.assert_counts();
             }
-            prop_assert_eq!(process.connections.peers(), 0);
+            prop_assert_eq!((process.connections.peers(), process.memory.peers()), (0, 0));
             // Everything is available again, whatever happened before.
             let peer = Some(PEERS[0].parse().unwrap());
             let _two: Vec<_> =
                 (0..2).map(|_| process.connections.try_acquire(peer, &limits).unwrap()).collect();
             prop_assert!(process.in_flight.try_acquire(1).is_some());
-            prop_assert!(process.memory.reserve(MAX_BYTES, 1, true).try_grow(MAX_BYTES));
+            prop_assert!(process.memory.reserve(MAX_BYTES, 1, true, None).try_grow(MAX_BYTES));
         }
     }
 }
