@@ -62,7 +62,10 @@ fn parse_head(head: &[u8]) -> Result<Parsed, &'static str> {
         return Err("an interim response that nobody asked for");
     }
     let is_token = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
     };
     let is_field = |line: &&str| line.split_once(':').is_some_and(|(name, _)| is_token(name));
     if !lines[1..].iter().all(is_field) {
