@@ -54,6 +54,8 @@ struct Entry {
 pub struct ReplayReservation {
     cache: ReplayCache,
     digest: SignatureDigest,
+    /// The end of the window that it counts in.
+    until: Instant,
     is_committed: bool,
 }
 
@@ -68,18 +70,20 @@ impl ReplayCache {
         let digest = signature.mac();
         let mut entries = self.lock();
         entries.forget(now);
-        match entries.by_signature.get_mut(&digest) {
+        let until = match entries.by_signature.get_mut(&digest) {
             Some(entry) if entry.until > now && entry.count > rule.retries => return None,
             Some(entry) if entry.until > now && entry.count > 0 => {
                 entry.count = entry.count.saturating_add(1);
+                entry.until
             }
             _ => {
                 let until = now.checked_add(rule.window).unwrap_or(now);
                 entries.by_signature.insert(digest, Entry { until, count: 1 });
                 entries.order.push_back((digest, until));
+                until
             }
-        }
-        Some(ReplayReservation { cache: self.clone(), digest, is_committed: false })
+        };
+        Some(ReplayReservation { cache: self.clone(), digest, until, is_committed: false })
     }
 
     /// A panic elsewhere cannot leave a half-changed entry behind.
@@ -100,7 +104,9 @@ impl Drop for ReplayReservation {
         if self.is_committed {
             return;
         }
-        if let Some(entry) = self.cache.lock().by_signature.get_mut(&self.digest) {
+        if let Some(entry) = self.cache.lock().by_signature.get_mut(&self.digest)
+            && entry.until == self.until
+        {
             entry.count = entry.count.saturating_sub(1);
         }
     }
@@ -160,6 +166,17 @@ mod tests {
         assert!(cache.reserve(&signature(1), rule, later).is_none());
         assert!(cache.reserve(&signature(1), rule, now + RULE.window).is_none(), "a new window");
         assert!(cache.reserve(&signature(1), rule, later + RULE.window).is_some());
+    }
+
+    #[test]
+    fn a_reservation_of_an_earlier_window_takes_nothing_from_a_later_one() {
+        let (cache, now) = (ReplayCache::default(), Instant::now());
+        let rule = Replay { retries: 0, ..RULE };
+        let early = cache.reserve(&signature(1), rule, now).unwrap();
+        let later = now + RULE.window;
+        cache.reserve(&signature(1), rule, later).unwrap().commit();
+        drop(early);
+        assert!(cache.reserve(&signature(1), rule, later).is_none());
     }
 
     #[test]

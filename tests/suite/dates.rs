@@ -30,7 +30,9 @@ fn seconds(date: &str) -> Option<u64> {
     let month = MONTHS.iter().position(|name| *name == month)?;
     let clock: Vec<_> = time.split(':').map(|text| number(text, 2)).collect::<Option<_>>()?;
     let [hours, minutes, secs] = clock[..] else { return None };
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let mut days: u64 = (1970..year).map(|year| 365 + u64::from(is_leap(year))).sum();
     let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     days += lengths[..month].iter().sum::<u64>() + day - 1;

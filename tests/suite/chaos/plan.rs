@@ -114,128 +114,164 @@ pub(super) fn length(token: &str) -> usize {
 
 /// The steps for one request. `token` determines every choice.
 pub(super) fn steps(behaviour: Behaviour, token: &str, is_head: bool) -> Vec<Step> {
-    let random = Random::new(u64::from_str_radix(token, 16).unwrap() ^ 0x5eed);
-    Planner { token, is_head, random }.plan(behaviour)
+    let mut random = Random::new(u64::from_str_radix(token, 16).unwrap() ^ 0x5eed);
+    let body = pattern(token, length(token));
+    let chunks = chunks(&body, 1 + random.below(5000));
+    let pause = random.below(8);
+    let mut planner = Planner { token, is_head, random, body, chunks, pause };
+    let mut steps = match behaviour {
+        Twice | TooLong | TooShort | StalledBody | CutChunk | BrokenChunk => {
+            planner.body(behaviour)
+        }
+        BodyAfterHead | BodyAfter204 | ChunksAfter204 | BodyAfter304 | InterimWithBody => {
+            planner.body_where_none_is_allowed(behaviour)
+        }
+        Random => planner.random(),
+        EarlyClose => vec![Step::Send(planner.whole()), Step::Pause(pause), Step::Close],
+        _ if behaviour.is_correct() => planner.correct(behaviour),
+        _ => planner.head(behaviour),
+    };
+    match behaviour {
+        Early => steps.extend([Step::Pause(5), Step::ReadBody]),
+        EarlyClose => {}
+        _ => steps.insert(0, Step::ReadBody),
+    }
+    steps
 }
+
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 
 struct Planner<'t> {
     token: &'t str,
     is_head: bool,
     random: Random,
+    body: Vec<u8>,
+    /// The same in chunks.
+    chunks: Vec<u8>,
+    /// Milliseconds.
+    pause: usize,
 }
 
 impl Planner<'_> {
-    fn plan(&mut self, behaviour: Behaviour) -> Vec<Step> {
-        let body = pattern(self.token, length(self.token));
-        let own = format!("Content-Length: {}\r\n", body.len());
-        let stray = self.message("200 OK", "Content-Length: 25\r\n", &pattern(self.token, 25));
-        let pause = Step::Pause(self.random.below(8));
-        let whole = self.answer("200 OK", &own, &body);
-        let chunks = self.chunks(&body);
-        let chunked = "Transfer-Encoding: chunked\r\n";
-        let mut steps = vec![Step::ReadBody];
+    fn correct(&mut self, behaviour: Behaviour) -> Vec<Step> {
+        let whole = self.whole();
         match behaviour {
-            Length => steps.push(Step::Send(whole)),
-            Chunked => steps.push(Step::Send(self.answer("200 OK", chunked, &chunks))),
-            OddChunks => {
-                let odd = odd_chunks(&body);
-                steps.push(Step::Send(self.answer("200 OK", chunked, &odd)));
-            }
-            Pieces => {
-                let size = whole.len() / 12 + 1;
-                for piece in whole.chunks(size) {
-                    steps.extend([Step::Send(piece.to_vec()), Step::Pause(self.random.below(2))]);
-                }
-            }
-            Early => steps = vec![Step::Send(whole), Step::Pause(5), Step::ReadBody],
-            EarlyClose => steps = vec![Step::Send(whole), pause, Step::Close],
-            Late => {
-                steps.extend([Step::Pause(10 + self.random.below(20)), Step::Send(whole)]);
-            }
+            Chunked => vec![Step::Send(self.answer(CHUNKED, &self.chunks))],
+            OddChunks => vec![Step::Send(self.answer(CHUNKED, &odd_chunks(&self.body)))],
+            Late => vec![Step::Pause(10 + self.random.below(20)), Step::Send(whole)],
             UntilClose => {
-                let answer = self.answer("200 OK", "Connection: close\r\n", &body);
-                steps.extend([Step::Send(answer), Step::Close]);
+                vec![Step::Send(self.answer("Connection: close\r\n", &self.body)), Step::Close]
             }
             Interim => {
                 let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(3);
-                steps.extend([Step::Send(interim), pause, Step::Send(whole)]);
+                vec![Step::Send(interim), Step::Pause(self.pause), Step::Send(whole)]
             }
-            Twice => steps.push(Step::Send([whole, stray].concat())),
+            Pieces => {
+                let pieces = whole.chunks(whole.len() / 12 + 1).map(<[u8]>::to_vec);
+                pieces.flat_map(|piece| [Step::Send(piece), Step::Pause(self.pause / 4)]).collect()
+            }
+            _ => vec![Step::Send(whole)],
+        }
+    }
+
+    /// Bodies that are longer or shorter than declared, or break off.
+    fn body(&mut self, behaviour: Behaviour) -> Vec<Step> {
+        let (body, chunks, stray) = (&self.body, &self.chunks, self.stray());
+        match behaviour {
+            Twice => vec![Step::Send([self.whole(), stray].concat())],
             TooLong => {
-                let short = format!("Content-Length: {}\r\n", body.len() / 2);
-                steps.push(Step::Send(self.message("200 OK", &short, &[body, stray].concat())));
-            }
-            TooShort | StalledBody => {
-                let long = format!("Content-Length: {}\r\n", body.len() + 10);
-                steps.push(Step::Send(self.answer("200 OK", &long, &body)));
-                if behaviour == TooShort {
-                    steps.extend([pause, Step::Close]);
-                }
-            }
-            CutChunk => {
-                let cut = chunks.len() - 1 - self.random.below(chunks.len() - 1);
-                let part = self.answer("200 OK", chunked, &chunks[..cut]);
-                steps.extend([Step::Send(part), pause, Step::Close]);
+                let less = format!("Content-Length: {}\r\n", body.len() / 2);
+                vec![Step::Send(self.message("200 OK", &less, &[&body[..], &stray].concat()))]
             }
             BrokenChunk => {
                 let broken = [&chunks[..chunks.len() - 5], b"zz\r\n", &stray].concat();
-                steps.push(Step::Send(self.message("200 OK", chunked, &broken)));
+                vec![Step::Send(self.message("200 OK", CHUNKED, &broken))]
             }
-            BodyAfterHead => {
-                let head = self.message("200 OK", "Content-Length: 25\r\n", b"");
-                let late = if self.is_head { stray } else { pattern(self.token, 25) };
-                steps.extend([Step::Send(head), pause, Step::Send(late)]);
+            CutChunk => {
+                let cut = chunks.len() - 1 - self.random.below(chunks.len() - 1);
+                let part = self.answer(CHUNKED, &self.chunks[..cut]);
+                vec![Step::Send(part), Step::Pause(self.pause), Step::Close]
             }
-            BodyAfter204 | BodyAfter304 | ChunksAfter204 => {
-                let status =
-                    if behaviour == BodyAfter304 { "304 Not Modified" } else { "204 No Content" };
-                let length = format!("Content-Length: {}\r\n", stray.len());
-                let fields = if behaviour == ChunksAfter204 { chunked } else { &length };
-                let head = self.message(status, fields, b"");
-                steps.extend([Step::Send(head), pause, Step::Send(stray)]);
+            _ => {
+                let more = format!("Content-Length: {}\r\n", body.len() + 10);
+                let mut steps = vec![Step::Send(self.answer(&more, body))];
+                if behaviour == TooShort {
+                    steps.extend([Step::Pause(self.pause), Step::Close]);
+                }
+                steps
             }
+        }
+    }
+
+    fn body_where_none_is_allowed(&self, behaviour: Behaviour) -> Vec<Step> {
+        let stray = self.stray();
+        let length = format!("Content-Length: {}\r\n", stray.len());
+        let head = match behaviour {
+            InterimWithBody => {
+                let interim = self.message("103 Early Hints", &length, &stray);
+                return vec![Step::Send([interim, self.whole()].concat())];
+            }
+            BodyAfterHead => self.message("200 OK", &length, b""),
+            BodyAfter304 => self.message("304 Not Modified", &length, b""),
+            ChunksAfter204 => self.message("204 No Content", CHUNKED, b""),
+            _ => self.message("204 No Content", &length, b""),
+        };
+        vec![Step::Send(head), Step::Pause(self.pause), Step::Send(stray)]
+    }
+
+    /// Heads that are invalid or contradict themselves, or none.
+    fn head(&self, behaviour: Behaviour) -> Vec<Step> {
+        let own = self.own_length();
+        let text = match behaviour {
             LengthAndChunked => {
-                let fields = format!("{chunked}Content-Length: 3\r\n");
-                let answer = self.answer("200 OK", &fields, &chunks);
-                steps.push(Step::Send([answer, stray].concat()));
+                let answer = self.answer(&format!("{CHUNKED}Content-Length: 3\r\n"), &self.chunks);
+                [answer, self.stray()].concat()
             }
             TwoLengths => {
-                let fields = format!("{own}Content-Length: {}\r\n", body.len() + 1);
-                steps.push(Step::Send(self.message("200 OK", &fields, &body)));
+                let fields = format!("{own}Content-Length: {}\r\n", self.body.len() + 1);
+                self.message("200 OK", &fields, &self.body)
             }
-            Nonsense => steps.push(Step::Send(b"nonsense\r\n".to_vec())),
-            NoAnswer => steps.push(Step::Close),
-            Silence => {}
-            BareFeed => {
-                let answer = self.message("200 OK\nX-A: b", &own, &body);
-                steps.push(Step::Send(answer));
-            }
-            InterimWithBody => {
-                let length = format!("Content-Length: {}\r\n", stray.len());
-                let interim = self.message("103 Early Hints", &length, &stray);
-                steps.push(Step::Send([interim, whole].concat()));
-            }
+            BareFeed => self.message("200 OK\nX-A: b", &own, &self.body),
             Switching => {
                 let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
-                let answer = self.message("101 Switching Protocols", fields, &whole);
-                steps.push(Step::Send(answer));
+                self.message("101 Switching Protocols", fields, &self.whole())
             }
             UnknownCoding => {
-                let fields = "Transfer-Encoding: gzip, chunked\r\n";
-                steps.push(Step::Send(self.message("200 OK", fields, &chunks)));
+                self.message("200 OK", "Transfer-Encoding: gzip, chunked\r\n", &self.chunks)
             }
             OldChunked => {
-                let text = self.message("200 OK", chunked, &chunks);
-                let old = [b"HTTP/1.0", &text[8..]].concat();
-                steps.push(Step::Send(old));
+                let text = self.message("200 OK", CHUNKED, &self.chunks);
+                [b"HTTP/1.0", &text[8..]].concat()
             }
-            Random => self.random(&body, &chunks, &mut steps),
-        }
-        steps
+            Nonsense => b"nonsense\r\n".to_vec(),
+            NoAnswer => return vec![Step::Close],
+            _ => return Vec::new(),
+        };
+        vec![Step::Send(text)]
     }
 
     /// A head and a body put together at random, in pieces; stray bytes only with the last one.
-    fn random(&mut self, body: &[u8], chunks: &[u8], steps: &mut Vec<Step>) {
+    fn random(&mut self) -> Vec<Step> {
+        let fields = self.random_fields();
+        let statuses =
+            ["200 OK", "200 OK", "200 ", "204 No Content", "304 Not Modified", "404 Gone", "999 X"];
+        let status = *self.random.pick(&statuses);
+        let sent = if self.random.below(2) == 0 { &self.body } else { &self.chunks };
+        let mut text = self.message(status, &fields, sent);
+        if self.random.below(4) == 0 {
+            text.truncate(text.len() - self.random.below(text.len().min(40)));
+        }
+        // A late piece may be stray. No check finds it while it is under way, so that there are
+        // pieces only where the connection is closed after them.
+        let closes = self.random.below(2) == 0;
+        let parts = if closes { 1 + self.random.below(3) } else { 1 };
+        let pieces = text.chunks(text.len().div_ceil(parts)).map(<[u8]>::to_vec);
+        let steps = pieces.flat_map(|piece| [Step::Send(piece), Step::Pause(self.pause / 3)]);
+        steps.chain(closes.then_some(Step::Close)).collect()
+    }
+
+    fn random_fields(&mut self) -> String {
+        let body = &self.body;
         let (less, more) = (body.len() / 2, body.len() + 7);
         let fields = [
             format!("Content-Length: {}\r\n", body.len()),
@@ -256,48 +292,43 @@ impl Planner<'_> {
             "Keep-Alive: timeout=5\r\n".to_owned(),
             "Trailer: X-T\r\n".to_owned(),
         ];
-        let some: String =
-            (0..self.random.below(4)).map(|_| self.random.pick(&fields).as_str()).collect();
-        let statuses =
-            ["200 OK", "200 OK", "200 ", "204 No Content", "304 Not Modified", "404 Gone", "999 X"];
-        let status = *self.random.pick(&statuses);
-        let sent = if self.random.below(2) == 0 { body } else { chunks };
-        let mut text = self.message(status, &some, sent);
-        if self.random.below(4) == 0 {
-            text.truncate(text.len() - self.random.below(text.len().min(40)));
-        }
-        let size = text.len() / (1 + self.random.below(3)) + 1;
-        // A late piece may be stray. No check finds it while it is under way; all at once it is seen.
-        let closes = self.random.below(2) == 0;
-        let size = if closes { size } else { text.len() };
-        for piece in text.chunks(size) {
-            steps.extend([Step::Send(piece.to_vec()), Step::Pause(self.random.below(3))]);
-        }
-        if closes {
-            steps.push(Step::Close);
-        }
+        (0..self.random.below(4)).map(|_| self.random.pick(&fields).as_str()).collect()
+    }
+
+    fn own_length(&self) -> String {
+        format!("Content-Length: {}\r\n", self.body.len())
+    }
+
+    /// The correct response.
+    fn whole(&self) -> Vec<u8> {
+        self.answer(&self.own_length(), &self.body)
+    }
+
+    /// A whole response that nobody asked for.
+    fn stray(&self) -> Vec<u8> {
+        self.message("200 OK", "Content-Length: 25\r\n", &pattern(self.token, 25))
     }
 
     /// A response without its body where the request is `HEAD`.
-    fn answer(&self, status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
-        self.message(status, fields, if self.is_head { b"" } else { body })
+    fn answer(&self, fields: &str, body: &[u8]) -> Vec<u8> {
+        self.message("200 OK", fields, if self.is_head { b"" } else { body })
     }
 
     fn message(&self, status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
         let head = format!("HTTP/1.1 {status}\r\nX-Token: {}\r\n{fields}\r\n", self.token);
         [head.as_bytes(), body].concat()
     }
+}
 
-    fn chunks(&mut self, body: &[u8]) -> Vec<u8> {
-        let mut text = Vec::new();
-        for chunk in body.chunks(1 + self.random.below(5000)) {
-            text.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());
-            text.extend_from_slice(chunk);
-            text.extend_from_slice(b"\r\n");
-        }
-        text.extend_from_slice(b"0\r\n\r\n");
-        text
+fn chunks(body: &[u8], size: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    for chunk in body.chunks(size) {
+        text.extend_from_slice(format!("{:X}\r\n", chunk.len()).as_bytes());
+        text.extend_from_slice(chunk);
+        text.extend_from_slice(b"\r\n");
     }
+    text.extend_from_slice(b"0\r\n\r\n");
+    text
 }
 
 /// Padded sizes, extensions, and trailers that say nothing.
