@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
-use super::key::Algorithm;
+use super::algorithm::Algorithm;
 
 /// A decoded `X-Twilio-Signature`: exactly one MAC, from canonical base64.
 ///
@@ -34,7 +34,7 @@ impl Signature {
         // The decoder asks for whole quanta: 44 characters may need 33 bytes before their padding is seen.
         let mut decoded = [0; 33];
         let length = STANDARD.decode_slice(value, &mut decoded).map_err(|_| MalformedSignature)?;
-        if length != algorithm.mac_length() {
+        if length != algorithm.mac_len() {
             return Err(MalformedSignature);
         }
         let mac = decoded.first_chunk().copied().ok_or(MalformedSignature)?;
@@ -55,7 +55,7 @@ impl Signature {
 
     /// Compares in constant time; `false` at once where the lengths differ, which is no secret.
     pub(super) fn matches(&self, mac: &[u8]) -> bool {
-        self.mac.get(..self.algorithm.mac_length()).is_some_and(|own| own.ct_eq(mac).into())
+        self.mac.get(..self.algorithm.mac_len()).is_some_and(|own| own.ct_eq(mac).into())
     }
 }
 

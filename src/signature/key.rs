@@ -9,30 +9,11 @@ use sha2::Sha256;
 use smallvec::SmallVec;
 
 use super::{
+    algorithm::Algorithm,
     form::Parameters,
     header::{Selector, Signature},
     message::Message,
 };
-
-/// The MAC that a key is used with. Fixed by configuration, never by what a request claims.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    /// Auth tokens, and SharedKeys set to it.
-    HmacSha1,
-    /// SharedKeys only.
-    HmacSha256,
-}
-
-impl Algorithm {
-    /// Bytes in one MAC.
-    #[must_use]
-    pub const fn mac_length(self) -> usize {
-        match self {
-            Self::HmacSha1 => 20,
-            Self::HmacSha256 => 32,
-        }
-    }
-}
 
 /// A keyed MAC, ready to clone: the key schedule is paid once, when the configuration is read.
 pub struct Key {

@@ -13,6 +13,7 @@
 //! The scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
 //! (<https://www.twilio.com/docs/usage/security>). What it leaves open is told in the README.
 
+mod algorithm;
 mod candidates;
 mod form;
 mod header;
@@ -25,10 +26,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub use algorithm::Algorithm;
 pub use candidates::Candidate;
 pub use form::{Order, Parameters};
 pub use header::{MalformedSignature, Selector, Signature};
-pub use key::{Accounts, Algorithm, EmptySecret, Key, Keyring};
+pub use key::{Accounts, EmptySecret, Key, Keyring};
 pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
 pub use target::Spelling;
