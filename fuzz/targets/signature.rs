@@ -27,8 +27,8 @@ fuzz_target!(|value: &[u8]| {
     ] {
         match selector {
             Selector::SharedKey(id) => assert!(!id.is_empty(), "a key without a name"),
-            Selector::AuthToken => panic!("a selector that was sent is not heard"),
-            Selector::HeadError => {}
+            Selector::AuthToken => panic!("a selector in the request is ignored"),
+            Selector::Unreadable => {}
         }
     }
 });
