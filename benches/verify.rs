@@ -1,5 +1,5 @@
-//! Judges the voice webhook so many times and does nothing else, for `exchange.py` to count the
-//! instructions of one judgement: `verify signed|forged TIMES`.
+//! Judges the voice webhook TIMES times, so that `exchange.py` can count the instructions of one
+//! judgement: `verify signed|forged TIMES`.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start should say so")]
 
