@@ -1,6 +1,6 @@
-//! Measures one verification, without a network, beside the bare HMAC-SHA1 of the same message.
+//! Measures one judgement without a network, compared with the bare HMAC-SHA1 of its message.
 //!
-//! `cargo bench --bench core`. Compare ratios, not times.
+//! `cargo bench --bench core`. Read the ratios, not the times.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start should say so")]
 
@@ -68,7 +68,7 @@ fn core(criterion: &mut Criterion) {
                 mac.finalize().into_bytes()
             });
         });
-        // As a library computes it, which is given the token each time.
+        // As in a library that receives the token on each call.
         group.bench_function("hmac from its token", |bencher| {
             bencher.iter(|| {
                 let mut mac = Hmac::<Sha1>::new_from_slice(black_box(TOKEN)).unwrap();
@@ -86,13 +86,13 @@ fn core(criterion: &mut Criterion) {
     }
 }
 
-/// Returns a form with unsorted names and values of an ordinary length.
+/// A form with unsorted names and values of ordinary length.
 fn parameters(count: usize) -> Vec<u8> {
     let each = |i: usize| format!("Field{:05}=%2B1415555{i:05}", i.wrapping_mul(7919) % 100_003);
     (0..count).map(each).collect::<Vec<_>>().join("&").into_bytes()
 }
 
-/// Measures how the cost grows with one quantity at a time.
+/// The growth with the number of parameters and with the size of the body: read the slopes.
 fn growth(criterion: &mut Criterion) {
     let origin = Origin::parse(URL).unwrap();
     let keyring = Keyring::new(vec![key()], None);
@@ -116,7 +116,7 @@ fn growth(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Measures how the cost grows with the number of configured keys.
+/// The growth with the number of keys and of subaccounts.
 fn growth_of_keys(criterion: &mut Criterion) {
     let origin = Origin::parse(URL).unwrap();
     let forged = Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").unwrap();
@@ -143,14 +143,14 @@ fn growth_of_keys(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Measures the most expensive forged requests within the limits: the table in SECURITY.md.
+/// The most expensive forged requests within the limits: the table in SECURITY.md.
 fn worst(criterion: &mut Criterion) {
-    const MOST: usize = 256 * 1024; // max_body_bytes as it is by default
+    const MAX_BODY_BYTES: usize = 256 * 1024; // the default of max_body_bytes
     let forged = Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").unwrap();
     let origin = Origin::parse(URL).unwrap();
-    let repeated = |piece: &str| piece.repeat(MOST.div_ceil(piece.len())).into_bytes();
+    let repeated = |piece: &str| piece.repeat(MAX_BODY_BYTES.div_ceil(piece.len())).into_bytes();
     let names: String =
-        (0..MOST / 7).map(|at| format!("{:05x}=&", at.wrapping_mul(40_503) % 0xf_ffff)).collect();
+        (0..MAX_BODY_BYTES / 7).map(|at| format!("{:05x}=&", at.wrapping_mul(40_503) % 0xf_ffff)).collect();
     let quotes = format!("/voice?{}", "a=%27'+%20%40%3A&".repeat(470));
     let hashed = |body: &[u8]| {
         let digest = Sha256::digest(body);

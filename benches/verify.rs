@@ -1,5 +1,5 @@
-//! Verifies the voice webhook a number of times and does nothing else, so that `exchange.py` can count
-//! the instructions of one verification: `verify signed|forged TIMES`.
+//! Judges the voice webhook TIMES times, so that `exchange.py` can count the instructions of one
+//! judgement: `verify signed|forged TIMES`.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start should say so")]
 

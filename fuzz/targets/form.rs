@@ -1,4 +1,4 @@
-//! A form is decoded as our own signer decodes it, and signed as it signs; a changed one is not.
+//! Compares decoding and sorting with the tests' own signer, for signed and for changed forms.
 #![no_main]
 
 use gatekeeper::signature::{
@@ -13,7 +13,7 @@ mod signer;
 const TOKEN: &str = "7d3c9f1e5a2b48060c1d9e8f7a6b5c40";
 const ORIGIN: &str = "https://hooks.example.com";
 
-// Two lines: the body that is signed and the one that is sent.
+// The input has two lines: the signed body and the received one.
 fuzz_target!(|lines: &[u8]| {
     let mut lines = lines.splitn(2, |&byte| byte == b'\n');
     let (Some(signed), Some(sent)) = (lines.next(), lines.next()) else { return };

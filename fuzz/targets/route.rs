@@ -1,4 +1,4 @@
-//! A path that some app reads as a guarded one never finds a public route.
+//! A path that some app reads as a guarded one is never admitted on a public route.
 #![no_main]
 
 use std::{path::Path, sync::LazyLock};
@@ -27,7 +27,7 @@ mod lenient;
 
 fuzz_target!(|path: &[u8]| {
     if !path.iter().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(byte)) {
-        return; // nothing else stands in a request line's path
+        return; // not a path of a request line
     }
     let Some(route) = TABLE.find(path) else {
         assert!(!path.starts_with(b"/"), "/* takes every path");

@@ -1,4 +1,4 @@
-//! What the tests' oracle needs of the tests.
+//! The modules of tests/suite that its oracle imports.
 
 #[path = "../../tests/suite/support/basics.rs"]
 mod basics;

@@ -1,4 +1,4 @@
-//! A signature for one target is accepted for another one only if both mean the same.
+//! A signature for one target is accepted for another only if both decode alike.
 #![no_main]
 
 use gatekeeper::signature::{
@@ -13,7 +13,7 @@ mod signer;
 const TOKEN: &str = "7d3c9f1e5a2b48060c1d9e8f7a6b5c40";
 const ORIGIN: &str = "https://hooks.example.com";
 
-// Two lines: the target that is signed and the one that is sent.
+// The input has two lines: the signed target and the received one.
 fuzz_target!(|lines: &[u8]| {
     let mut lines = lines.splitn(2, |&byte| byte == b'\n');
     let (Some(signed), Some(sent)) = (lines.next(), lines.next()) else { return };
@@ -22,9 +22,10 @@ fuzz_target!(|lines: &[u8]| {
     }
     let signature =
         signer::sign_text(signer::Mac::Sha1, TOKEN, &[ORIGIN.as_bytes(), signed].concat());
-    assert!(is_accepted(signed, &signature), "a signed target is refused");
+    // The hash of another body than the empty one is refused, whoever signed it.
+    assert!(is_accepted(signed, &signature) || !is_bound(signed), "a signed target is refused");
     if is_accepted(sent, &signature) {
-        assert_eq!(meaning(signed), meaning(sent), "accepted, and means something else");
+        assert_eq!(meaning(signed), meaning(sent), "accepted with another meaning");
     }
 });
 
@@ -41,11 +42,15 @@ fn meaning(target: &[u8]) -> (Vec<u8>, Vec<signer::Pair>) {
     (path, pairs)
 }
 
+fn is_bound(target: &[u8]) -> bool {
+    Message::bind(BodyKind::Get, target, b"").is_ok()
+}
+
 fn is_accepted(target: &[u8], signature: &str) -> bool {
     let key = Key::new("key", TOKEN.as_bytes(), Algorithm::HmacSha1).unwrap();
     let keyring = Keyring::new(vec![key], None);
     let origin = Origin::parse(ORIGIN).unwrap();
-    let message = Message::bind(BodyKind::Get, target, b"").expect("there is no body");
+    let Ok(message) = Message::bind(BodyKind::Get, target, b"") else { return false };
     let signature = Signature::parse(signature.as_bytes()).unwrap();
     verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
 }

@@ -55,7 +55,7 @@ pub(super) fn validate(
         tls,
         client_certificate: client_certificate.flatten(),
         http2_cleartext: raw.http2_cleartext.unwrap_or(false),
-        table: Table::new(routes, statuses).trusting(trust),
+        table: Table::new(routes, statuses).with_trust(trust),
         limits,
         watched: validator.watched,
         warnings: validator.warnings,
@@ -267,7 +267,7 @@ impl Validator<'_> {
     }
 
     fn validate_hosts(&mut self, raw: &RawRoute, origin: Option<&Origin>) -> Hosts {
-        let mut hosts = origin.map(Hosts::of).unwrap_or_default();
+        let mut hosts = origin.map(Hosts::from_origin).unwrap_or_default();
         let top = self.raw;
         for host in raw.allowed_hosts.as_ref().or(top.allowed_hosts.as_ref()).into_iter().flatten()
         {

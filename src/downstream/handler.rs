@@ -41,7 +41,7 @@ impl RequestHandler {
         snapshot: &Snapshot,
     ) -> Response {
         // A trusted proxy states the host, so `Host` itself is not compared: it must still be one.
-        let is_trusted = snapshot.table.trust().is_some_and(|trust| trust.believes(self.peer));
+        let is_trusted = snapshot.table.trust().is_some_and(|trust| trust.trusts(self.peer));
         if is_trusted && !head.head().has_valid_host() {
             return self.malformed(head.head(), "invalid_host");
         }

@@ -171,7 +171,7 @@ fn examine(
     if table.is_ambiguous(head.path(), route) {
         return Err(Refusal::UnsafePath);
     }
-    if !route.takes(head.method()) {
+    if !route.accepts(head.method()) {
         return Err(Refusal::MethodNotAllowed);
     }
     let signature = match &route.access {
@@ -198,7 +198,7 @@ fn public_origin(
     table: &Table,
 ) -> Result<Option<Box<Origin>>, Refusal> {
     let host = host(head);
-    if let Some(trust) = table.trust().filter(|trust| trust.believes(peer)) {
+    if let Some(trust) = table.trust().filter(|trust| trust.trusts(peer)) {
         match forwarded::origin(&head.fields, host, route.origin.as_ref(), trust)? {
             ForwardedOrigin::Other(origin) => return Ok(Some(origin)),
             ForwardedOrigin::Configured => return Ok(None),
@@ -262,7 +262,7 @@ fn body_kind(head: &RequestHead) -> BodyKind {
         return BodyKind::Handshake;
     }
     let types = head.fields.all(FieldName::ContentType);
-    BodyKind::of(head.method(), types, head.fields.contains(FieldName::ContentEncoding))
+    BodyKind::from_head(head.method(), types, head.fields.contains(FieldName::ContentEncoding))
 }
 
 /// Returns whether this is a WebSocket handshake (RFC 6455 §4.1): a GET over HTTP/1.1 with the single

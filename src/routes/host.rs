@@ -1,8 +1,8 @@
-//! Which `Host` values a route answers to.
+//! The `Host` values that a route accepts.
 
 use crate::signature::{Origin, OriginFault, split_port};
 
-/// The public host, and those that something in front puts in its place.
+/// The public host, and the names that a proxy in front may send instead.
 #[derive(Debug, Default)]
 pub struct Hosts {
     allowed: Vec<Allowed>,
@@ -15,13 +15,13 @@ struct Allowed {
 }
 
 impl Hosts {
-    /// The host of `public_url`.
+    /// Accepts the host of `public_url`.
     #[must_use]
-    pub fn of(origin: &Origin) -> Self {
+    pub fn from_origin(origin: &Origin) -> Self {
         Self { allowed: vec![Allowed { name: origin.host().into(), port: origin.port() }] }
     }
 
-    /// Adds a `name` or `name:port` of `allowed_hosts`.
+    /// Accepts a `name` or `name:port` of `allowed_hosts` too.
     ///
     /// # Errors
     /// [`OriginFault`], as for the host of an origin.
@@ -31,12 +31,12 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whether a `Host` value names one of them. Names are compared without regard to case; the
-    /// port may be the listed one, the default one (80, 443) or none.
+    /// Whether a `Host` value is accepted. Names are compared case-insensitively (RFC 9110
+    /// section 4.2.3); the port may be the listed one, a default one (80, 443) or none.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {
         if self.allowed.iter().any(|allowed| *allowed.name == *host) {
-            return true; // nearly always
+            return true; // the usual case, without parsing
         }
         let Ok((name, port)) = split_port(host) else { return false };
         self.allowed.iter().any(|allowed| {
@@ -51,8 +51,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_listed_hosts_are_ours() {
-        let mut hosts = Hosts::of(&Origin::parse("https://Hooks.example.com:8443/x").unwrap());
+    fn only_listed_hosts_are_accepted() {
+        let mut hosts =
+            Hosts::from_origin(&Origin::parse("https://Hooks.example.com:8443/x").unwrap());
         hosts.allow("localhost:8080").unwrap();
         hosts.allow("[::1]:8080").unwrap();
         for host in

@@ -1,6 +1,6 @@
-//! Which requests we expect, with which keys, and bound for where. Pure.
+//! Routes: the expected requests, their keys and their upstreams. Pure.
 //!
-//! [`Table::find`] answers for one path; everything else here is what it answers with.
+//! [`Table::find`] looks up the [`Route`] of a path.
 
 mod host;
 mod path;
@@ -22,70 +22,70 @@ use crate::signature::{Keyring, Origin};
 /// One `[[route]]`, with everything it inherits.
 #[derive(Debug)]
 pub struct Route {
-    /// Its place in the table.
+    /// The index in the table.
     pub number: usize,
-    /// The path it was written with, `/*` at the end for a subtree.
+    /// The configured path.
     pub path: Pattern,
-    /// The methods it takes; others are refused.
+    /// The accepted methods; others are refused.
     pub methods: Vec<Box<str>>,
-    /// What a request must prove.
+    /// The proof that a request needs.
     pub access: Access,
-    /// What Twilio has on file for it; none, where only a proxy can tell.
+    /// The origin configured at Twilio; `None` if it comes from a trusted proxy's headers.
     pub origin: Option<Origin>,
-    /// The `Host` values it answers to.
+    /// The accepted `Host` values.
     pub hosts: Hosts,
-    /// Where proven requests go.
+    /// The app that proven requests are forwarded to.
     pub upstream: Arc<Upstream>,
     /// Whether a form POST without parameters may pass.
     pub allow_empty_form: bool,
-    /// Whether `X-Forwarded-*` are appended; off, no header is added.
+    /// Whether `X-Forwarded-*` headers are appended. Otherwise no header is added.
     pub append_forwarded: bool,
-    /// The longest body that it takes, in bytes.
+    /// The longest accepted body, in bytes.
     pub max_body_bytes: u64,
-    /// What the sender is told in place of 418 and 403.
+    /// The statuses of refusals, 418 and 403 by default.
     pub statuses: Statuses,
-    /// How often one signature may pass, where that is bounded.
+    /// The replay limit, if there is one.
     pub replay: Option<Replay>,
 }
 
-/// How often one signature may pass.
+/// The limit on repeated use of one signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// How long a signature is remembered.
+    /// The time for which a signature is remembered.
     pub window: Duration,
-    /// How often it may come again within that time: Twilio itself tries again.
+    /// The number of repeats accepted within that time: Twilio retries failed webhooks.
     pub retries: u32,
 }
 
-/// What a request must prove to pass a route.
+/// The proof that a route requires.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// That one of these keys signed it.
+    /// A signature by one of these keys.
     Twilio(Arc<Keyring>),
-    /// Nothing: its owner wrote `access = "public"`.
+    /// None: configured with `access = "public"`.
     Public,
 }
 
 impl Route {
-    /// Whether its owner declared it public.
+    /// Whether the route requires no proof.
     #[must_use]
     pub const fn is_public(&self) -> bool {
         matches!(self.access, Access::Public)
     }
 
-    /// Whether it takes this method.
+    /// Whether this method is accepted.
     #[must_use]
-    pub fn takes(&self, method: &str) -> bool {
+    pub fn accepts(&self, method: &str) -> bool {
         self.methods.iter().any(|own| &**own == method)
     }
 }
 
-/// The statuses that an owner may change.
+/// The configurable statuses of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statuses {
-    /// For a request without a signature. 418, as in Twilio's article.
+    /// For a request without a signature. 418 by default.
     pub missing: u16,
-    /// For a request that is not proven. 403.
+    /// For a request that is not proven. 403 by default.
     pub mismatch: u16,
 }
 
@@ -95,22 +95,22 @@ impl Default for Statuses {
     }
 }
 
-/// A route's path: one path, or all below one.
+/// The path of a route: a single path or a subtree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
-    /// Byte for byte this path.
+    /// This path, byte for byte.
     Exact(Box<str>),
-    /// Every path that begins with this, which ends in `/`.
+    /// Every path with this prefix, which ends in `/`.
     Subtree(Box<str>),
 }
 
-/// Why a text is no route path.
+/// The reason for which a text is not a route path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternFault {
     /// No leading slash.
     #[error("a path begins with /")]
     NoSlash,
-    /// A `*` elsewhere than in a final `/*`.
+    /// A `*` other than in a final `/*`.
     #[error("a * may only stand at the end, after a / (as in \"/sms/*\")")]
     Star,
     /// A query or a fragment.
@@ -119,7 +119,7 @@ pub enum PatternFault {
     /// A character that cannot stand in a request line.
     #[error("a path is written as it comes over the wire: visible ASCII, the rest as %XX")]
     Character,
-    /// A subtree that no request can enter.
+    /// A subtree whose requests would all be refused as ambiguous.
     #[error(
         "a subtree path may not have dot segments, //, ;, \\ or escapes: such requests are refused"
     )]
@@ -127,7 +127,7 @@ pub enum PatternFault {
 }
 
 impl Pattern {
-    /// Reads `path` of a route.
+    /// Parses the `path` of a route.
     ///
     /// # Errors
     /// [`PatternFault`].
@@ -154,9 +154,9 @@ impl Pattern {
 }
 
 impl Pattern {
-    /// Whether some app might take one path for both, by the loosest reading.
+    /// Whether some app might route one path to both, by the loosest reading.
     #[must_use]
-    pub fn meets(&self, other: &Self) -> bool {
+    pub fn overlaps(&self, other: &Self) -> bool {
         let (own, others) = (self.folded(), other.folded());
         match (self, other) {
             (Self::Exact(_), Self::Exact(_)) => own == others,
@@ -188,11 +188,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_meet_where_an_app_might_confuse_them() {
-        let meet = |one, other| {
+    fn patterns_that_an_app_might_confuse_overlap() {
+        let overlap = |one, other| {
             let (one, other) = (Pattern::parse(one).unwrap(), Pattern::parse(other).unwrap());
-            assert_eq!(one.meets(&other), other.meets(&one), "{one} {other}");
-            one.meets(&other)
+            assert_eq!(one.overlaps(&other), other.overlaps(&one), "{one} {other}");
+            one.overlaps(&other)
         };
         for (one, other) in [
             ("/voice", "/VOICE/"),
@@ -201,17 +201,17 @@ mod tests {
             ("/sms/*", "/SMS/in/*"),
             ("/%76oice", "/voice"),
         ] {
-            assert!(meet(one, other), "{one} {other}");
+            assert!(overlap(one, other), "{one} {other}");
         }
         for (one, other) in
             [("/voice", "/voices"), ("/sms/*", "/smsx/*"), ("/sms/*", "/voice"), ("/a/b", "/a")]
         {
-            assert!(!meet(one, other), "{one} {other}");
+            assert!(!overlap(one, other), "{one} {other}");
         }
     }
 
     #[test]
-    fn a_path_is_exact_or_a_subtree() {
+    fn path_is_exact_or_a_subtree() {
         assert_eq!(Pattern::parse("/voice"), Ok(Pattern::Exact("/voice".into())));
         assert_eq!(Pattern::parse("/sms/*"), Ok(Pattern::Subtree("/sms/".into())));
         assert_eq!(Pattern::parse("/*").unwrap().to_string(), "/*");

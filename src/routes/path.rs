@@ -1,9 +1,9 @@
-//! Paths that one app reads as one thing and another as something else.
+//! Detection of paths that apps and proxies read differently.
 
 /// Whether some app or proxy may take this path for another one: dot segments, empty segments,
-/// `\`, `;`, a bad escape, or an escape that some decoder reads as more than data.
+/// `\`, `;`, a bad escape, or an escaped byte with a meaning in paths.
 ///
-/// A subtree refuses these, so that `/status/../voice` is never let in as `/status/*`.
+/// A subtree refuses these, so that `/status/../voice` is not admitted as part of `/status/*`.
 pub(super) fn is_unsafe(path: &[u8]) -> bool {
     let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -17,7 +17,7 @@ pub(super) fn is_unsafe(path: &[u8]) -> bool {
         rest = match rest {
             [] => return false,
             [b'%', high, low, rest @ ..] => match escaped(*high, *low) {
-                Some(byte) if !is_more_than_data(byte) => rest,
+                Some(byte) if !is_structural(byte) => rest,
                 _ => return true,
             },
             [b'\\' | b';' | b'%', ..] => return true,
@@ -26,10 +26,10 @@ pub(super) fn is_unsafe(path: &[u8]) -> bool {
     }
 }
 
-/// Whether a byte, once unescaped, ends or leaves a segment somewhere: delimiters; controls, since
-/// Python's `$` matches before a line feed and C stops at NUL; and what begins the overlong UTF-8
-/// that old decoders take for ASCII.
-const fn is_more_than_data(byte: u8) -> bool {
+/// Whether an unescaped byte can end or leave a path segment in some app: delimiters; controls, since
+/// Python's `$` matches before a line feed and C stops at NUL; and the lead bytes of
+/// overlong UTF-8, which old decoders read as ASCII.
+const fn is_structural(byte: u8) -> bool {
     byte.is_ascii_control()
         || matches!(byte, b'.' | b'/' | b'\\' | b'%' | b';' | b'?' | b'#' | 0xC0 | 0xC1)
 }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn folding_is_the_loosest_reading() {
+    fn folding_unescapes_lowercases_and_drops_trailing_slashes() {
         assert_eq!(folded(b"/%76oIce//"), b"/voice");
         assert_eq!(folded(b"/a%zz"), b"/a%zz");
         assert_eq!(folded(b"/"), b"");

@@ -1,4 +1,4 @@
-//! All routes, and which one a path belongs to.
+//! The route table, and the look-up of a path in it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,23 +10,26 @@ use super::{
     path::{folded, is_unsafe},
 };
 
-/// The routes of one configuration. Finding one costs one look-up for each distinct length of a
-/// configured path, whatever path a request has.
+/// The routes of one configuration.
+///
+/// Finding one costs at most one hash look-up for each distinct length of a configured path,
+/// independent of the path of the request.
 #[derive(Debug)]
 pub struct Table {
     routes: Vec<Arc<Route>>,
     exact: HashMap<Box<[u8]>, Arc<Route>>,
     subtrees: Index<Arc<Route>>,
-    /// The same routes by the loosest reading of their paths.
+    /// The routes by the loosest reading of their paths.
     folded: Index<Vec<Arc<Route>>>,
-    /// What a sender is told where no route is known.
+    /// The statuses of refusals before a route is known.
     statuses: Statuses,
-    /// Who is believed about the public URL, if anybody.
+    /// The proxies trusted with the public URL.
     trust: Option<Trust>,
 }
 
 impl Table {
-    /// Indexes the routes. Of two with one path the later would win; the configuration refuses such.
+    /// Indexes the routes. Paths must differ, which the configuration checks: of two equal ones the
+    /// later would win.
     #[must_use]
     pub fn new(routes: Vec<Route>, statuses: Statuses) -> Self {
         let routes = with_shared_upstreams(routes);
@@ -55,32 +58,32 @@ impl Table {
         table
     }
 
-    /// The same, with proxies that are believed about the public URL.
+    /// Adds the proxies trusted with the public URL.
     #[must_use]
-    pub fn trusting(self, trust: Option<Trust>) -> Self {
+    pub fn with_trust(self, trust: Option<Trust>) -> Self {
         Self { trust, ..self }
     }
 
-    /// Who is believed about the public URL, if anybody.
+    /// The proxies trusted with the public URL.
     #[must_use]
     pub const fn trust(&self) -> Option<&Trust> {
         self.trust.as_ref()
     }
 
-    /// All routes, as configured.
+    /// All routes in the configured order.
     #[must_use]
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 
-    /// What a sender is told where no route is known.
+    /// The statuses of refusals before a route is known.
     #[must_use]
     pub const fn statuses(&self) -> Statuses {
         self.statuses
     }
 
-    /// The route whose pattern has this path as it is written: exact first, else the longest
-    /// subtree. Whether the path may be trusted to mean it, [`Self::is_ambiguous`] says.
+    /// The route whose pattern matches this path byte for byte: an exact one first, else the longest
+    /// subtree. Check [`Self::is_ambiguous`] before using it.
     #[must_use]
     pub fn find(&self, path: &[u8]) -> Option<&Arc<Route>> {
         self.exact
@@ -88,27 +91,26 @@ impl Table {
             .or_else(|| self.subtrees.longest(path, |prefix, _| prefix.ends_with(b"/")))
     }
 
-    /// Whether some app might take this path, which found this route, for a path of another one.
+    /// Whether some app might read this path, found on `route`, as one of another route.
     ///
-    /// An exact route is what its owner wrote, byte for byte. A subtree refuses ambiguous
-    /// spellings, and paths that read more loosely belong to a route with other keys; a sole
-    /// guarded `/*` has no other route to be mistaken for.
+    /// Never on an exact route, which matches byte for byte. A subtree refuses ambiguous spellings,
+    /// and paths whose looser reading belongs to a route with other keys. A sole guarded route has
+    /// no other one to be confused with.
     #[must_use]
     pub fn is_ambiguous(&self, path: &[u8], route: &Route) -> bool {
         let sole = self.routes.len() == 1 && !route.is_public();
         let exact = matches!(route.path, Pattern::Exact(_));
-        !exact && !sole && (is_unsafe(path) || self.reads_as_another(path, route))
+        !exact && !sole && (is_unsafe(path) || self.folds_to_another(path, route))
     }
 
-    fn reads_as_another(&self, path: &[u8], route: &Route) -> bool {
+    fn folds_to_another(&self, path: &[u8], route: &Route) -> bool {
         let folded = folded(path);
         let nearest = self.folded.longest(&folded, |_, behind| matches!(behind, [] | [b'/', ..]));
         nearest.is_some_and(|others| others.iter().any(|other| !same_access(other, route)))
     }
 }
 
-/// The routes numbered, and with one value for all upstreams that are equal: routes with one
-/// upstream share its connections.
+/// Numbers the routes and makes equal upstreams one `Arc`, so that their routes share connections.
 #[expect(clippy::mutable_key_type, reason = "an upstream is hashed by what never changes")]
 fn with_shared_upstreams(routes: Vec<Route>) -> Vec<Arc<Route>> {
     let mut known: HashSet<Arc<Upstream>> = HashSet::new();
@@ -130,15 +132,15 @@ fn same_access(left: &Route, right: &Route) -> bool {
     }
 }
 
-/// Values by path, found by the longest path that a given one begins with.
+/// Values by path, looked up by the longest stored path that is a prefix.
 ///
-/// A look-up hashes one prefix for each distinct length of the paths that are here. So its cost is
-/// bounded by the configuration: hashing every prefix that ends in a slash costs the square of what
-/// an unsigned request may send (32,000 slashes took 78 ms).
+/// A look-up hashes one prefix for each distinct length of the stored paths, so the configuration
+/// bounds its cost. Hashing every prefix that ends in a slash is quadratic in the length of an
+/// unsigned path (32,000 slashes took 78 ms).
 #[derive(Debug)]
 struct Index<T> {
     by_path: HashMap<Box<[u8]>, T>,
-    /// The distinct lengths of these paths, the longest first.
+    /// The distinct lengths of the stored paths, longest first.
     lengths: Vec<usize>,
 }
 
@@ -156,8 +158,8 @@ impl<T> Index<T> {
         self.by_path.entry(path).or_insert_with(new)
     }
 
-    /// The value of the longest prefix of `path` at which `may_end` lets one end, given the prefix
-    /// and what follows it.
+    /// The value of the longest stored prefix of `path` that `may_end` accepts, given the prefix and
+    /// the remainder.
     fn longest(&self, path: &[u8], may_end: impl Fn(&[u8], &[u8]) -> bool) -> Option<&T> {
         let prefixes = self.lengths.iter().filter_map(|length| path.split_at_checked(*length));
         let mut prefixes = prefixes.filter(|(prefix, behind)| may_end(prefix, behind));
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_prefix_that_may_end_there_is_found() {
+    fn longest_accepted_prefix_is_found() {
         let subtrees = index(&["/", "/sms/", "/sms/in/", "/voice/"]);
         let find = |path: &str| {
             subtrees.longest(path.as_bytes(), |prefix, _| prefix.ends_with(b"/")).copied()
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_is_bounded_by_the_configured_paths_and_not_by_the_request() {
+    fn look_up_cost_is_bounded_by_the_configured_paths() {
         let subtrees = index(&["/", "/sms/", "/sms/in/", "/abc/"]);
         for slashes in [16, 32_000] {
             let asked = Cell::new(0);

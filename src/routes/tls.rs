@@ -8,20 +8,21 @@ use std::{
 
 use rustls::ClientConfig;
 
-/// Roots and client certificate of one configuration. Equal only to itself: a connection opened
-/// under another one is not used again.
+/// The roots and the client certificate of one configuration.
+///
+/// Equal only to itself, so connections opened under an older configuration are not reused.
 #[derive(Clone)]
 pub struct ClientTls(Arc<ClientConfig>);
 
 impl ClientTls {
-    /// Offers exactly HTTP/1.1 by ALPN, whatever `config` offers.
+    /// Takes a configuration. Replaces its ALPN protocols by `http/1.1`.
     #[must_use]
     pub fn new(mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self(Arc::new(config))
     }
 
-    /// The configuration of one handshake.
+    /// The rustls configuration.
     #[must_use]
     pub const fn config(&self) -> &Arc<ClientConfig> {
         &self.0

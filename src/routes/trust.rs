@@ -1,4 +1,4 @@
-//! Which proxies are believed about the public URL, and for which names.
+//! The proxies that are trusted with the public URL, and the hosts that they may name.
 
 use std::{fmt, net::IpAddr};
 
@@ -10,27 +10,27 @@ use crate::signature::split_port;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     proxies: Vec<IpNet>,
-    /// Whether who calls over a Unix socket is believed.
+    /// Whether peers on a Unix socket are trusted.
     unix: bool,
     hosts: Vec<Name>,
 }
 
-/// A host that may be told.
+/// An accepted host or subtree of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Name {
-    /// This one.
+    /// This host.
     Exact(Box<str>),
-    /// All below this, which begins with a dot.
+    /// All hosts with this suffix, which begins with a dot.
     Below(Box<str>),
 }
 
-/// Why a text is no entry of `[trust]`.
+/// The reason for which a text is not an entry of `[trust]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustFault {
-    /// Neither an address nor a block of such.
+    /// Neither an address nor a CIDR block.
     #[error("a proxy is an address, a block of such as 10.0.0.0/8, or unix")]
     Proxy,
-    /// No host name.
+    /// Not a host name.
     #[error("a host is a name without a port, or *. and at least two labels, as *.ngrok.app")]
     Host,
 }
@@ -65,28 +65,28 @@ impl Trust {
         Ok(())
     }
 
-    /// Whether this peer is believed; who calls over a Unix socket has no address.
+    /// Whether this peer is trusted; `None` is a peer on a Unix socket.
     #[must_use]
-    pub fn believes(&self, peer: Option<IpAddr>) -> bool {
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
         let Some(peer) = peer else { return self.unix };
         let peer = peer.to_canonical(); // an IPv4 peer of an IPv6 socket
         self.proxies.iter().any(|network| network.contains(&peer))
     }
 
-    /// Whether this host may be told, whatever its letters' case.
+    /// Whether this host is listed; the case does not matter.
     #[must_use]
     pub fn lists(&self, host: &str) -> bool {
         has_labels(host) && self.hosts.iter().any(|name| name.matches(host))
     }
 
-    /// Whether every peer is believed, of one kind of address at least.
+    /// Whether all IPv4 or all IPv6 peers are trusted.
     #[must_use]
-    pub fn believes_all(&self) -> bool {
+    pub fn trusts_all(&self) -> bool {
         self.proxies.iter().any(|network| network.prefix_len() == 0)
     }
 }
 
-/// Who is believed about what.
+/// Shows the proxies and the hosts.
 impl fmt::Display for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proxies = self.proxies.iter().map(ToString::to_string);
@@ -113,7 +113,8 @@ impl Name {
     }
 }
 
-/// Not longer than a name can be (RFC 1035 §2.3.4), and no label is empty: neither `a..b` nor `a.` nor `.a`.
+/// Whether a name has no empty label (as in `a..b`, `a.`, `.a`) and at most 253 bytes (RFC 1035
+/// section 2.3.4).
 fn has_labels(host: &str) -> bool {
     host.len() <= 253 && host.split('.').all(|label| !label.is_empty())
 }
@@ -123,28 +124,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_listed_peers_are_believed() {
+    fn only_listed_peers_are_trusted() {
         let mut trust = Trust::default();
         for proxy in ["127.0.0.1/32", "10.1.2.3/8", "2001:db8::/32", "192.0.2.7"] {
             trust.add_proxy(proxy).unwrap();
         }
-        let believes = |trust: &Trust, peer: &str| trust.believes(Some(peer.parse().unwrap()));
+        let trusts = |trust: &Trust, peer: &str| trust.trusts(Some(peer.parse().unwrap()));
         for peer in ["127.0.0.1", "::ffff:127.0.0.1", "10.255.0.1", "2001:db8::7", "192.0.2.7"] {
-            assert!(believes(&trust, peer), "{peer}");
+            assert!(trusts(&trust, peer), "{peer}");
         }
         for peer in ["127.0.0.2", "11.0.0.1", "2001:db9::1", "192.0.2.8", "::1", "::10.0.0.1"] {
-            assert!(!believes(&trust, peer), "{peer}");
+            assert!(!trusts(&trust, peer), "{peer}");
         }
-        assert!(!trust.believes(None));
+        assert!(!trust.trusts(None));
         trust.add_proxy("unix").unwrap();
-        assert!(trust.believes(None) && !believes(&trust, "::1"));
+        assert!(trust.trusts(None) && !trusts(&trust, "::1"));
         for text in ["", "localhost", "10.0.0.0/33", "10.0.0.0/8/8", "*", "10.0.0.1:80"] {
             assert_eq!(trust.add_proxy(text), Err(TrustFault::Proxy), "{text}");
         }
     }
 
     #[test]
-    fn only_listed_hosts_may_be_told() {
+    fn only_listed_hosts_are_accepted() {
         let mut trust = Trust::default();
         for host in ["*.ngrok.app", "hooks.example.com", "*.b.example.com"] {
             trust.add_host(host).unwrap();

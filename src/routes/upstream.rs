@@ -1,4 +1,4 @@
-//! Where proven requests go.
+//! The address of an app.
 
 use std::{
     fmt,
@@ -8,8 +8,7 @@ use std::{
 use super::ClientTls;
 use crate::signature::{OriginFault, split_port};
 
-/// The app: where to connect, and in which way. The request itself is not changed by it, `Host`
-/// included.
+/// An app's address and TLS configuration. It does not change the request, nor its `Host`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Upstream {
     address: Address,
@@ -17,27 +16,27 @@ pub struct Upstream {
     tls: Option<ClientTls>,
 }
 
-/// Where to connect.
+/// The address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A host over TCP.
     Host {
-        /// Its name or address, an IPv6 address without brackets.
+        /// The name or address; IPv6 without brackets.
         host: Box<str>,
-        /// Its port.
+        /// The port.
         port: u16,
     },
-    /// A socket in the file system.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
-/// Why a text is no upstream.
+/// The reason for which a text is not an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamFault {
-    /// None of the three schemes.
+    /// Not one of the three schemes.
     #[error("it must begin with http://, https:// or unix:/")]
     Scheme,
-    /// As for an origin.
+    /// A faulty host or port.
     #[error(transparent)]
     Address(#[from] OriginFault),
     /// A path, a query or a password: the target is forwarded as received.
@@ -45,22 +44,22 @@ pub enum UpstreamFault {
         "it is an address only, without user, path or query: the target is forwarded as received"
     )]
     Tail,
-    /// No path that a socket can have.
+    /// Not a valid socket path.
     #[error("{0}")]
     Socket(#[from] SocketFault),
 }
 
-/// Why a text is no path of a Unix socket.
+/// The text is not a path of a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a socket's path begins with / and has at most {} bytes", SocketFault::MAX_LEN)]
 pub struct SocketFault;
 
 impl SocketFault {
-    /// What Linux's `sockaddr_un` holds, without the final NUL (unix(7)).
+    /// The length of `sun_path` in Linux's `sockaddr_un` without the final NUL (unix(7)).
     const MAX_LEN: usize = 107;
 }
 
-/// Reads the path of a Unix socket.
+/// Parses the path of a Unix socket.
 ///
 /// # Errors
 /// [`SocketFault`].
@@ -70,7 +69,7 @@ pub fn socket_path(text: &str) -> Result<PathBuf, SocketFault> {
 }
 
 impl Upstream {
-    /// Reads `http://host[:port]`, `https://host[:port]` or `unix:/path`.
+    /// Parses `http://host[:port]`, `https://host[:port]` or `unix:/path`.
     ///
     /// # Errors
     /// [`UpstreamFault`].
@@ -95,32 +94,32 @@ impl Upstream {
         Ok(Self { address: Address::Host { host, port }, https, tls: None })
     }
 
-    /// The same, shaken hands with so if it is https.
+    /// Sets the TLS configuration; ignored unless it is https.
     #[must_use]
     pub fn with_tls(self, tls: Option<&ClientTls>) -> Self {
         let tls = tls.filter(|_| self.https).cloned();
         Self { tls, ..self }
     }
 
-    /// Where to connect.
+    /// The address to connect to.
     #[must_use]
     pub const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Whether over TLS.
+    /// Whether to connect with TLS.
     #[must_use]
     pub const fn is_https(&self) -> bool {
         self.https
     }
 
-    /// How it is shaken hands with; every https upstream of a configuration has it.
+    /// The TLS configuration; every https upstream of a loaded configuration has one.
     #[must_use]
     pub const fn tls(&self) -> Option<&ClientTls> {
         self.tls.as_ref()
     }
 
-    /// The socket's path, where it is one.
+    /// The path of the Unix socket, if it is one.
     #[must_use]
     pub fn socket(&self) -> Option<&Path> {
         match &self.address {
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upstream_is_an_address_only() {
+    fn upstream_is_an_address_only() {
         let shown = |text: &str| Upstream::parse(text).map(|upstream| upstream.to_string());
         assert_eq!(shown("http://[::1]:3030/").unwrap(), "http://[::1]:3030");
         assert_eq!(shown("http://app").unwrap(), "http://app:80");
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_connected_to_has_no_brackets() {
+    fn ipv6_host_has_no_brackets() {
         let host = Address::Host { host: "::1".into(), port: 3030 };
         assert_eq!(Upstream::parse("http://[::1]:3030").unwrap().address(), &host);
         let socket = Upstream::parse("unix:/run/app.sock").unwrap();

@@ -1,4 +1,7 @@
-//! The strings that Twilio may have signed for one message: few, bounded, and made lazily.
+//! Builds the strings that Twilio may have signed for one message: a bounded number, lazily.
+//!
+//! A match proves that the holder of the key signed this string for this host and path. No variant
+//! changes what the app would read, so a captured signature cannot be given another meaning.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,20 +12,22 @@ use super::{
     target::{Spelling, respellings, slash_toggled, with_query},
 };
 
-/// Which string matched. Anything but the plain one says that products or proxies differ from the
-/// configuration: worth a look when it begins to move.
+/// Identifies the signed string that matched.
+///
+/// Any but the plain one means that a Twilio product or a proxy differs from the configuration. A
+/// change in its counter deserves a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
-    /// How the origin differed.
+    /// The difference in the origin.
     pub origin: OriginForm,
-    /// How the target differed.
+    /// The difference in the target.
     pub spelling: Spelling,
-    /// In which order the form's names were appended.
+    /// The order of the form's names.
     pub order: Order,
 }
 
 impl Candidate {
-    /// Its name in logs and counters; the usual one costs nothing.
+    /// The name in logs and counters; the usual one is not allocated.
     #[must_use]
     pub fn label(&self) -> Cow<'static, str> {
         let plain = OriginForm { port: Port::Kept, without_userinfo: false };
@@ -47,14 +52,17 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// How many bytes one request may cost beyond its plain candidate, all keys together. Hashing them
-/// takes a few milliseconds; a genuine request of ordinary size needs under a thousandth of it.
+/// The bytes that one request may cause to be hashed before the search stops, over all keys. The
+/// string that crosses the limit is still tried.
+///
+/// Bounds forged requests: hashing this much takes a few milliseconds. A genuine request of
+/// ordinary size needs less than a thousandth of it.
 const MAX_HASHED: usize = 8 << 20;
 
 /// Tries the candidates in order until `test` accepts one.
 ///
-/// `test` is given what is signed in three parts: origin, target, parameters. `keys` is how often
-/// it hashes them; `form` is the message's, decoded.
+/// `test` receives the signed string in three parts: origin, target, parameters. `keys` is the
+/// number of times that it hashes them; `form` is the decoded form of `message`.
 pub(super) fn search(
     message: &Message<'_>,
     form: &Parameters,
@@ -84,7 +92,7 @@ struct Search<'s> {
 }
 
 impl Search<'_> {
-    /// The target as received: the first string tried is the plain truth.
+    /// The target as received.
     fn plain(&mut self, message: &Message<'_>, tail: &[u8], order: Order) -> Option<Candidate> {
         self.target(Spelling::Received, message.target().whole, tail, order)
     }
@@ -111,8 +119,12 @@ impl Search<'_> {
         self.plain(message, b"", Order::Bytes).or_else(|| self.respelled(message, b""))
     }
 
-    /// Section 5 of the facts: the path with its slash toggled, the query in the URL or as
-    /// parameters, never left out.
+    /// The strings of a WebSocket handshake: the path with and without a trailing slash, the query
+    /// in the URL or as parameters.
+    ///
+    /// Twilio's documentation says to append a `/` if a handshake does not verify
+    /// (<https://www.twilio.com/docs/usage/security>), and Twilio's agent-connect servers append the
+    /// query like form parameters. The query is never left out, or anybody could change it.
     fn over_websocket(&mut self, message: &Message<'_>) -> Option<Candidate> {
         let target = message.target();
         let toggled = slash_toggled(target.path);
@@ -130,7 +142,7 @@ impl Search<'_> {
             .find_map(|(spelling, url, tail)| self.target(spelling, url, tail, Order::Bytes))
     }
 
-    /// One target under every form of the origin.
+    /// Tries one target with every form of the origin.
     fn target(
         &mut self,
         spelling: Spelling,
@@ -143,7 +155,7 @@ impl Search<'_> {
         found.map(|&(origin, _)| Candidate { origin, spelling, order })
     }
 
-    /// Tests one string, while the budget lasts. The first one is always within it.
+    /// Tests one string, unless [`MAX_HASHED`] is used up. The first one is always tested.
     fn matches(&mut self, parts: [&[u8]; 3]) -> bool {
         if self.hashed > MAX_HASHED {
             return false;
@@ -159,9 +171,9 @@ mod tests {
     use super::*;
     use crate::signature::message::BodyKind;
 
-    fn candidates(shape: BodyKind, target: &str, body: &str) -> Vec<String> {
+    fn signed_strings(kind: BodyKind, target: &str, body: &str) -> Vec<String> {
         let origin = Origin::parse("https://h").unwrap();
-        let message = Message::bind(shape, target.as_bytes(), body.as_bytes()).unwrap();
+        let message = Message::bind(kind, target.as_bytes(), body.as_bytes()).unwrap();
         let mut seen = Vec::new();
         let form = Parameters::parse(message.form());
         search(&message, &form, &origin, 1, &mut |parts| {
@@ -172,17 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_truth_comes_first_and_ordinary_requests_have_two() {
+    fn ordinary_request_has_two_candidates_received_first() {
         assert_eq!(
-            candidates(BodyKind::Form, "/p?q=1", "b=2&a=1"),
+            signed_strings(BodyKind::Form, "/p?q=1", "b=2&a=1"),
             ["https://h/p?q=1a1b2", "https://h:443/p?q=1a1b2"]
         );
     }
 
     #[test]
-    fn a_handshake_is_signed_with_wss_and_its_query_is_never_left_out() {
+    fn handshake_is_signed_with_wss_and_its_query_is_never_left_out() {
         assert_eq!(
-            candidates(BodyKind::Handshake, "/r?b=2&a=1", ""),
+            signed_strings(BodyKind::Handshake, "/r?b=2&a=1", ""),
             [
                 "wss://h/r?b=2&a=1",
                 "wss://h:443/r?b=2&a=1",
@@ -194,12 +206,12 @@ mod tests {
                 "wss://h:443/r/a1b2",
             ]
         );
-        assert_eq!(candidates(BodyKind::Handshake, "/r", "").len(), 4);
+        assert_eq!(signed_strings(BodyKind::Handshake, "/r", "").len(), 4);
     }
 
     #[test]
-    fn a_handshakes_query_is_respelled_like_any_other_when_all_else_has_failed() {
-        let seen = candidates(BodyKind::Handshake, "/r?n=O%27Neil", "");
+    fn handshake_query_is_respelled_last() {
+        let seen = signed_strings(BodyKind::Handshake, "/r?n=O%27Neil", "");
         let (first, last) = seen.split_at(8);
         assert!(first.contains(&"wss://h:443/r/nO'Neil".into()), "{first:?}");
         assert!(last.contains(&"wss://h/r?n=O'Neil".into()), "{last:?}");
@@ -207,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_hashed_for_one_request_are_bounded() {
+    fn bytes_hashed_for_one_request_are_bounded() {
         let origin = Origin::parse("https://h").unwrap();
         let body = format!("a={}&b=%F0%9F%98%80", "x".repeat(1 << 20));
         let target = "/v?a=O%27h+x%20y&b=sip%3Ax%40y'";

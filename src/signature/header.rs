@@ -1,14 +1,14 @@
-//! The signature as it stands in the header, and the key it names.
+//! Parses the signature header and the headers that select a key.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
-use super::key::Algorithm;
+use super::algorithm::Algorithm;
 
-/// A decoded `X-Twilio-Signature`: exactly one MAC, from canonical base64.
+/// A decoded `X-Twilio-Signature`: one MAC, from canonical base64.
 ///
-/// Twilio's libraries compare the base64 text, so what is unpadded, url-safe or not canonical is
-/// refused here as it is there. There is no `PartialEq`: the only comparison is in constant time.
+/// Twilio's libraries compare the base64 text, so unpadded, url-safe and non-canonical base64 is
+/// refused here too. `PartialEq` is missing on purpose: MACs are compared in constant time only.
 #[derive(Clone, Copy)]
 pub struct Signature {
     mac: [u8; 32],
@@ -21,7 +21,7 @@ pub struct Signature {
 pub struct MalformedSignature;
 
 impl Signature {
-    /// Reads a header value: 28 characters (HMAC-SHA1) or 44 (HMAC-SHA256), nothing around them.
+    /// Parses a header value: 28 characters (HMAC-SHA1) or 44 (HMAC-SHA256), without white space.
     ///
     /// # Errors
     /// [`MalformedSignature`] for anything else.
@@ -34,44 +34,44 @@ impl Signature {
         // The decoder asks for whole quanta: 44 characters may need 33 bytes before their padding is seen.
         let mut decoded = [0; 33];
         let length = STANDARD.decode_slice(value, &mut decoded).map_err(|_| MalformedSignature)?;
-        if length != algorithm.mac_length() {
+        if length != algorithm.mac_len() {
             return Err(MalformedSignature);
         }
         let mac = decoded.first_chunk().copied().ok_or(MalformedSignature)?;
         Ok(Self { mac, algorithm })
     }
 
-    /// Which MAC has this length.
+    /// The algorithm, derived from the length.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The MAC itself, zeros behind a shorter one: what was sent, and so no secret.
+    /// The MAC as received, padded with zeros. Not a secret.
     #[must_use]
     pub const fn mac(&self) -> [u8; 32] {
         self.mac
     }
 
-    /// Compares in constant time; `false` at once where the lengths differ, which is no secret.
+    /// Compares in constant time. Returns at once if the lengths differ, which are not secret.
     pub(super) fn matches(&self, mac: &[u8]) -> bool {
-        self.mac.get(..self.algorithm.mac_length()).is_some_and(|own| own.ct_eq(mac).into())
+        self.mac.get(..self.algorithm.mac_len()).is_some_and(|own| own.ct_eq(mac).into())
     }
 }
 
-/// Which configured key the sender says it used. A selector only: it never chooses an algorithm.
+/// The key that a request claims to be signed with. It never selects an algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector<'a> {
-    /// No SharedKey header: the auth tokens, with HMAC-SHA1.
+    /// No SharedKey header: one of the auth tokens, with HMAC-SHA1.
     AuthToken,
     /// A SharedKey by its id.
     SharedKey(&'a [u8]),
-    /// The headers contradict each other or name nothing: no key can be selected_by.
+    /// The headers contradict each other or name no key: selects none.
     Unreadable,
 }
 
 impl<'a> Selector<'a> {
-    /// Reads `X-Twilio-Webhooks-Signature-Settings: key=ID,algorithm=…` (public beta 2026,
+    /// Parses `X-Twilio-Webhooks-Signature-Settings: key=ID,algorithm=…` (public beta 2026,
     /// twilio-python 9.13.0) and `X-Twilio-Signature-Key-Sid: ID` (the earlier private beta).
     pub fn parse(
         settings: impl Iterator<Item = &'a [u8]>,
@@ -91,7 +91,7 @@ impl<'a> Selector<'a> {
     }
 }
 
-/// The one `key=` of a settings header.
+/// The only `key=` of a settings header; `None` for none or several.
 fn key_in_settings(value: &[u8]) -> Option<&[u8]> {
     let mut keys = value
         .split(|&byte| byte == b',')
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_canonical_base64_of_a_mac_is_a_signature() {
+    fn only_canonical_base64_of_a_mac_is_accepted() {
         assert!(Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").is_ok());
         let shared = Signature::parse(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap();
         assert_eq!(shared.algorithm(), Algorithm::HmacSha256);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_names_one_key_or_none() {
+    fn contradictory_selectors_are_unreadable() {
         fn read<'a>(settings: &[&'a str], sids: &[&'a str]) -> Selector<'a> {
             Selector::parse(
                 settings.iter().map(|text| text.as_bytes()),

@@ -1,4 +1,4 @@
-//! The keys: what may sign, for whom, and how one is found.
+//! Keys, their accounts, and the selection of the keys for a request.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -9,32 +9,14 @@ use sha2::Sha256;
 use smallvec::SmallVec;
 
 use super::{
+    algorithm::Algorithm,
     form::Parameters,
     header::{Selector, Signature},
     message::Message,
 };
 
-/// The MAC that a key is used with. Fixed by configuration, never by what a request claims.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    /// Auth tokens, and SharedKeys set to it.
-    HmacSha1,
-    /// SharedKeys only.
-    HmacSha256,
-}
-
-impl Algorithm {
-    /// Bytes in one MAC.
-    #[must_use]
-    pub const fn mac_length(self) -> usize {
-        match self {
-            Self::HmacSha1 => 20,
-            Self::HmacSha256 => 32,
-        }
-    }
-}
-
-/// A keyed MAC, ready to clone: the key schedule is paid once, when the configuration is read.
+/// A keyed MAC. The key schedule is computed once, when the configuration is read; each use clones
+/// the state.
 pub struct Key {
     name: Arc<str>,
     account: Option<Box<str>>,
@@ -47,13 +29,13 @@ enum State {
     Sha256(Hmac<Sha256>),
 }
 
-/// An empty secret signs nothing: its MAC is one that anybody can compute.
+/// The secret is empty: anybody could compute its MACs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the secret is empty")]
 pub struct EmptySecret;
 
 impl Key {
-    /// Keys a MAC. `name` is what logs and counters call it; the secret is not kept.
+    /// Creates a key. `name` appears in logs and counters; the secret itself is not stored.
     ///
     /// # Errors
     /// [`EmptySecret`].
@@ -68,37 +50,37 @@ impl Key {
         Ok(Self { name: name.into(), account: None, id: None, state })
     }
 
-    /// The same key, good only for requests that speak for this account.
+    /// Restricts the key to requests that name this account.
     #[must_use]
     pub fn for_account(self, sid: &str) -> Self {
         Self { account: Some(sid.into()), ..self }
     }
 
-    /// The same key as a SharedKey: used only when a request names this id.
+    /// Makes it a SharedKey, used only for requests that name this id.
     #[must_use]
     pub fn with_id(self, id: &str) -> Self {
         Self { id: Some(id.into()), ..self }
     }
 
-    /// What logs and counters call it. Never the secret.
+    /// The name in logs and counters.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The only account it may speak for, where it is bound to one.
+    /// The only account that it is valid for, if it is restricted to one.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.account.as_deref()
     }
 
-    /// Its SharedKey id, where it is one.
+    /// The SharedKey id, if it is one.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The header value that signs `url` followed by `tail`.
+    /// Signs `url` followed by `tail`. Returns the header value.
     #[must_use]
     pub fn sign(&self, url: &[u8], tail: &[u8]) -> String {
         match &self.state {
@@ -107,7 +89,7 @@ impl Key {
         }
     }
 
-    /// Whether this key made `signature` over these parts in a row. Constant time in the MAC.
+    /// Whether `signature` is this key's MAC over the concatenated parts. Constant time.
     pub(super) fn signed(&self, signature: &Signature, parts: [&[u8]; 3]) -> bool {
         match (&self.state, signature.algorithm()) {
             (State::Sha1(keyed), Algorithm::HmacSha1) => signature.matches(&mac(keyed, parts)),
@@ -139,36 +121,36 @@ fn mac<M: Mac + Clone, const N: usize>(keyed: &M, parts: [&[u8]; N]) -> hmac::di
     mac.finalize().into_bytes()
 }
 
-/// The keys of one subaccount each, found by AccountSid without trying any other.
+/// Keys by AccountSid: a request costs one look-up, however many accounts there are.
 #[derive(Debug, Default)]
 pub struct Accounts {
     by_sid: HashMap<Box<[u8]>, Vec<Key>>,
 }
 
 impl Accounts {
-    /// Adds a key under the account it speaks for.
+    /// Adds a key of an account.
     pub fn insert(&mut self, sid: &str, key: Key) {
         self.by_sid.entry(sid.as_bytes().into()).or_default().push(key.for_account(sid));
     }
 
-    /// How many accounts have a key.
+    /// The number of accounts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_sid.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no account.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_sid.is_empty()
     }
 
-    fn of(&self, sid: &[u8]) -> &[Key] {
+    fn keys(&self, sid: &[u8]) -> &[Key] {
         self.by_sid.get(sid).map_or(&[], Vec::as_slice)
     }
 }
 
-/// All keys that may sign for one route.
+/// All keys of one route.
 #[derive(Debug, Default)]
 pub struct Keyring {
     keys: Vec<Key>,
@@ -176,31 +158,33 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// The route's own keys, each tried in turn, and the subaccounts' keys, looked up.
+    /// Creates a keyring from the route's own keys, which are all tried, and those of subaccounts,
+    /// which are looked up.
     #[must_use]
     pub const fn new(keys: Vec<Key>, accounts: Option<Arc<Accounts>>) -> Self {
         Self { keys, accounts }
     }
 
-    /// Whether nothing at all could be proven with it.
+    /// Whether there is no key at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.accounts.as_ref().is_none_or(|accounts| accounts.is_empty())
     }
 
-    /// The route's own keys, for tables and counters.
+    /// The route's own keys.
     #[must_use]
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
 
-    /// How many subaccounts have keys here.
+    /// The number of subaccounts.
     #[must_use]
     pub fn accounts(&self) -> usize {
         self.accounts.as_ref().map_or(0, |accounts| accounts.len())
     }
 
-    /// Whether some key could be meant. Decided from the head alone.
+    /// Whether the selector may match a key. Needs the head only, so requests without one are refused
+    /// before their body is read.
     #[must_use]
     pub fn knows(&self, selector: Selector<'_>) -> bool {
         match selector {
@@ -212,8 +196,9 @@ impl Keyring {
         }
     }
 
-    /// The keys that may have signed this message, few by construction.
-    pub(super) fn candidates<'a>(
+    /// The keys that may have signed this message: those selected, and those of the account that it
+    /// names.
+    pub(super) fn candidate_keys<'a>(
         &'a self,
         selector: Selector<'a>,
         message: &Message<'_>,
@@ -223,7 +208,7 @@ impl Keyring {
         if let (Selector::AuthToken, Some(accounts)) = (selector, &self.accounts)
             && let Some(sid) = message.account(form)
         {
-            keys.extend(accounts.of(&sid));
+            keys.extend(accounts.keys(&sid));
         }
         keys
     }
@@ -242,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_never_shows_its_secret() {
+    fn debug_output_never_contains_the_secret() {
         let key = Key::new("env:T", b"0123456789abcdef", Algorithm::HmacSha1).unwrap();
         let shown = format!("{key:?}");
         assert!(shown.contains("env:T") && !shown.contains("0123456789abcdef"), "{shown}");
@@ -250,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn twilios_own_example_is_signed_as_twilio_signs_it() {
+    fn example_of_twilios_library_has_the_same_signature() {
         // twilio-python tests/unit/test_request_validator.py
         let key = Key::new("t", b"12345", Algorithm::HmacSha1).unwrap();
         let tail =

@@ -1,18 +1,21 @@
-//! What Twilio signs, and whether it did. Bytes in, decision out: no I/O, no HTTP types, no
-//! clock, no logging.
+//! Verifies Twilio's signatures. Pure: bytes in, decision out; no I/O, no HTTP types, no clock, no
+//! logging.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `header` | the signature and the key that a request names |
-//! | `key` | keyed MACs, and which of them may be selected_by |
+//! | `algorithm` | HMAC-SHA1 and HMAC-SHA256 |
+//! | `header` | the signature and the key selector of a request |
+//! | `key` | keyed MACs, and their selection |
 //! | `form` | form decoding to bytes; `form/order`: the two sort orders |
-//! | `message` | the proof that every body byte is bound |
-//! | `origin`, `target` | the URL, and its other spellings |
+//! | `message` | the check that every body byte is covered |
+//! | `origin`, `target` | the two parts of the URL, and their other spellings |
 //! | `candidates` | the strings that may have been signed, in order |
 //!
 //! The scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
-//! (<https://www.twilio.com/docs/usage/security>). What it leaves open is told in the README.
+//! (<https://www.twilio.com/docs/usage/security>). The README lists the points that this leaves
+//! open.
 
+mod algorithm;
 mod candidates;
 mod form;
 mod header;
@@ -25,34 +28,35 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub use algorithm::Algorithm;
 pub use candidates::Candidate;
 pub use form::{Order, Parameters};
 pub use header::{MalformedSignature, Selector, Signature};
-pub use key::{Accounts, Algorithm, EmptySecret, Key, Keyring};
+pub use key::{Accounts, EmptySecret, Key, Keyring};
 pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
 pub use target::Spelling;
 
-/// What is known of a proven message: which key signed which string.
+/// The key that signed a message, and the string that it signed.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Proof {
     /// The key's name, never its secret.
     pub key: Arc<str>,
-    /// How what was signed is spelled.
+    /// The string that was signed.
     pub candidate: Candidate,
 }
 
-/// Why a message is not proven.
+/// The reason for which a message is not proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unproven {
-    /// No configured key could be meant.
+    /// The request selects no configured key.
     #[error("no configured key could be meant")]
     UnknownKey,
     /// No key signed any candidate.
     #[error("no key signed it")]
     Mismatch,
-    /// A key signed it that may not speak for the account that the request names.
+    /// Signed by a key that is not valid for the account that the request names.
     #[error("signed by another account's key")]
     OtherAccount,
 }
@@ -70,7 +74,7 @@ pub fn verify(
 ) -> Result<Proof, Unproven> {
     let mut form = Parameters::default();
     form.read(message.form());
-    let keys = keyring.candidates(selector, message, &form);
+    let keys = keyring.candidate_keys(selector, message, &form);
     if keys.is_empty() {
         return Err(Unproven::UnknownKey);
     }
@@ -103,7 +107,7 @@ mod tests {
         key(secret, Algorithm::HmacSha1)
     }
 
-    /// Which key's name proves a form that `signer` has signed.
+    /// Verifies a form signed by `signer`. Returns the name of the key that proves it.
     fn judged(
         keyring: &Keyring,
         selector: Selector<'_>,
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_takes_what_one_of_its_tokens_has_signed() {
+    fn any_token_of_the_route_is_accepted() {
         let keyring = Keyring::new(vec![sha1("one"), sha1("two")], None);
         let judged = |signer: &Key| judged(&keyring, Selector::AuthToken, signer, "a=1");
         assert_eq!(judged(&sha1("one")), ok("one"));
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_proves_itself_where_there_is_no_key() {
+    fn empty_keyring_proves_nothing() {
         let empty = Keyring::default();
         let proven = judged(&empty, Selector::AuthToken, &sha1("one"), "a=1");
         assert_eq!(proven, Err(Unproven::UnknownKey));
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_bound_to_an_account_speaks_for_no_other() {
+    fn token_of_one_account_is_refused_for_another() {
         let keyring = Keyring::new(vec![sha1("bound").for_account(ACCOUNT)], None);
         let judged = |body: &str| judged(&keyring, Selector::AuthToken, &sha1("bound"), body);
         assert_eq!(judged(&format!("AccountSid={ACCOUNT}")), ok("bound"));
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_of_a_subaccount_is_found_by_its_sid() {
+    fn subaccount_token_is_found_by_its_sid() {
         let mut accounts = Accounts::default();
         assert!(accounts.is_empty());
         accounts.insert(ACCOUNT, sha1("first"));
@@ -188,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_key_is_used_only_where_it_is_named() {
+    fn shared_key_is_used_only_if_selected() {
         let shared = || key("shared", Algorithm::HmacSha256).with_id("k1");
         let keyring = Keyring::new(vec![sha1("token"), shared()], None);
         let judged = |selector, signer: &Key| judged(&keyring, selector, signer, "a=1");
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_matches_itself_alone() {
+    fn signature_matches_only_its_own_mac() {
         let made = |secret: &str| {
             Signature::parse(sha1(secret).sign(b"https://h/", b"").as_bytes()).unwrap()
         };

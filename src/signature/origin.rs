@@ -1,11 +1,10 @@
-//! The public origin: what stands before the target in the URL that Twilio has on file.
+//! The public origin: the beginning of the URL configured at Twilio, up to the request target.
 
 use std::fmt;
 
 /// `scheme://[userinfo@]host[:port][/prefix]`, used as written.
 ///
-/// Every form of it that Twilio may have signed is spelled out once, here, so that a request costs
-/// no formatting.
+/// All forms that Twilio may have signed are formatted once, so a request formats nothing.
 #[derive(Clone)]
 pub struct Origin {
     scheme: Scheme,
@@ -16,12 +15,12 @@ pub struct Origin {
     websocket: Box<[(OriginForm, Box<[u8]>)]>,
 }
 
-/// `http` or `https`; a handshake is signed with `ws` or `wss` in its place.
+/// `http` or `https`; a handshake is signed with `ws` or `wss` instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Only for tests and closed networks.
     Http,
-    /// What Twilio should have on file.
+    /// The normal case.
     Https,
 }
 
@@ -52,27 +51,28 @@ impl Scheme {
     }
 }
 
-/// How an origin differs from what is configured.
+/// The difference between a signed origin and the configured one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OriginForm {
-    /// What became of the port.
+    /// The difference in the port.
     pub port: Port,
-    /// Whether `user:password@` was left out, as Twilio documents.
+    /// Whether `user:password@` is left out, as Twilio documents.
     pub without_userinfo: bool,
 }
 
-/// What became of the configured port: Twilio's products differ.
+/// The port in a signed origin: Twilio's products differ
+/// (<https://www.twilio.com/docs/usage/security>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Port {
     /// As configured.
     Kept,
     /// Left out: voice over https.
     Removed,
-    /// The scheme's default made explicit: seen with Conversations.
+    /// The scheme's default, made explicit: Conversations (twilio-node issue 722).
     Added,
 }
 
-/// Why a text is no origin.
+/// The reason for which a text is not an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginFault {
     /// Neither `http://` nor `https://`.
@@ -92,8 +92,8 @@ pub enum OriginFault {
 }
 
 impl Origin {
-    /// Reads `public_url`. A fragment is dropped (it is never signed), so is one trailing `/` (the
-    /// target brings its own).
+    /// Parses `public_url`. Drops a fragment, which is never signed, and one trailing `/`, because
+    /// the target begins with its own.
     ///
     /// # Errors
     /// [`OriginFault`].
@@ -134,44 +134,44 @@ impl Origin {
         })
     }
 
-    /// Its scheme.
+    /// The scheme.
     #[must_use]
     pub const fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// Its host as written, an IPv6 address in brackets.
+    /// The host as written; an IPv6 address is in brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Its port, where one is written.
+    /// The port, if one is written.
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Its host, and its port where one is written.
+    /// The host, with the port if one is written.
     #[must_use]
     pub fn authority(&self) -> String {
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", self.host)
     }
 
-    /// The path that a proxy strips; empty, or with a slash at its beginning only.
+    /// The path prefix that a proxy strips: empty, or `/…` without a trailing slash.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The spelled-out forms, the configured one first.
+    /// All forms, the configured one first.
     pub(super) fn forms(&self, handshake: bool) -> &[(OriginForm, Box<[u8]>)] {
         if handshake { &self.websocket } else { &self.http }
     }
 }
 
-/// Shows what Twilio has on file, without a password.
+/// Shows the configured form, without userinfo.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.http.iter().find(|(form, _)| {
@@ -203,19 +203,19 @@ struct OriginParts<'a> {
     prefix: &'a str,
 }
 
-fn spell_forms(pieces: &OriginParts<'_>) -> Box<[(OriginForm, Box<[u8]>)]> {
-    let other = match pieces.port {
+fn spell_forms(parts: &OriginParts<'_>) -> Box<[(OriginForm, Box<[u8]>)]> {
+    let other = match parts.port {
         Some(_) => (Port::Removed, None),
-        None => (Port::Added, Some(pieces.default)),
+        None => (Port::Added, Some(parts.default)),
     };
     let mut forms = Vec::with_capacity(4);
     for without_userinfo in [false, true] {
-        if without_userinfo && pieces.userinfo.is_empty() {
+        if without_userinfo && parts.userinfo.is_empty() {
             continue;
         }
-        let userinfo = if without_userinfo { "" } else { pieces.userinfo };
-        for (port, number) in [(Port::Kept, pieces.port), other] {
-            let OriginParts { scheme, host, prefix, .. } = pieces;
+        let userinfo = if without_userinfo { "" } else { parts.userinfo };
+        for (port, number) in [(Port::Kept, parts.port), other] {
+            let OriginParts { scheme, host, prefix, .. } = parts;
             let port_text = number.map(|number| format!(":{number}")).unwrap_or_default();
             let text = format!("{scheme}://{userinfo}{host}{port_text}{prefix}");
             forms.push((OriginForm { port, without_userinfo }, text.into_bytes().into()));
@@ -224,7 +224,7 @@ fn spell_forms(pieces: &OriginParts<'_>) -> Box<[(OriginForm, Box<[u8]>)]> {
     forms.into()
 }
 
-/// Splits `host[:port]`, an IPv6 address keeping its brackets.
+/// Splits `host[:port]`. An IPv6 address keeps its brackets.
 ///
 /// # Errors
 /// [`OriginFault::Host`] or [`OriginFault::Port`].
@@ -240,7 +240,7 @@ pub fn split_port(text: &str) -> Result<(&str, Option<u16>), OriginFault> {
     Ok((host, port))
 }
 
-/// Digits only: `parse::<u16>` alone would take a leading `+`.
+/// Accepts digits only: `parse::<u16>` alone would accept a leading `+`.
 fn parse_port(text: &str) -> Result<u16, OriginFault> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&port| digits && port > 0).ok_or(OriginFault::Port)
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_toggled_and_the_rest_kept_as_written() {
+    fn forms_differ_in_port_and_userinfo_only() {
         assert_eq!(
             forms("https://H.example", false),
             ["https://H.example", "https://H.example:443"]
@@ -288,13 +288,13 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_never_shown() {
+    fn userinfo_is_never_shown() {
         let origin = Origin::parse("https://user:secret@h/p").unwrap();
         assert_eq!(format!("{origin} {origin:?}"), "https://h/p Origin(https://h/p)");
     }
 
     #[test]
-    fn what_is_no_origin_says_why() {
+    fn invalid_origins_are_rejected_with_their_fault() {
         for (text, fault) in [
             ("hooks.example.com", OriginFault::Scheme),
             ("ftp://h", OriginFault::Scheme),

@@ -1,10 +1,10 @@
-//! The request target, and the other spellings of it that Twilio may have signed.
+//! The request target, and its other spellings that Twilio may have signed.
 
 use memchr::memchr;
 
 use super::form::{Decoded, pairs};
 
-/// A target as it stood in the request line, split at its first `?`.
+/// A target as in the request line, split at the first `?`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target<'a> {
     pub(super) whole: &'a [u8],
@@ -29,7 +29,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// How the signed target differs from the one received. Each decodes to the same meaning.
+/// The difference between the signed target and the received one. Both decode to the same query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Spelling {
     /// Byte for byte as received: nearly all traffic.
@@ -40,13 +40,13 @@ pub enum Spelling {
     WithoutEmptyQuery,
     /// Both of these.
     WithoutRootAndEmptyQuery,
-    /// A repeated, identical `bodySHA256` only once (twilio-php 861).
+    /// A repeated, identical `bodySHA256` only once (twilio-php issue 861).
     BodyHashOnce,
-    /// `%27` was signed as `'` (twilio-node 1059).
+    /// `%27` was signed as `'` (twilio-node issue 1059).
     ApostropheRaw,
-    /// `'` was signed as `%27` (twilio-ruby 528).
+    /// `'` was signed as `%27` (twilio-ruby issue 528).
     ApostropheEscaped,
-    /// `%40` and `%3A` were signed as `@` and `:` (twilio-node 621).
+    /// `%40` and `%3A` were signed as `@` and `:` (twilio-node issue 621).
     SipRaw,
     /// `+` was signed as `%20`.
     SpaceAsEscape,
@@ -65,7 +65,7 @@ pub enum Spelling {
 }
 
 impl Spelling {
-    /// Its name in logs and counters.
+    /// The name in logs and counters.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -88,12 +88,14 @@ impl Spelling {
     }
 }
 
-/// A longer query is judged as received and not respelled: Twilio sends a few hundred bytes.
+/// The longest query that is respelled, in bytes. Twilio sends a few hundred; a longer one is
+/// verified as received only.
 const MAX_RESPELLED: usize = 8192;
 
 type Respell = fn(Target<'_>) -> Option<Vec<u8>>;
 
-/// The respellings of section 4 of the recommended algorithm, in its order.
+/// All respellings in the order in which they are tried. [`Spelling`] names the public issue behind
+/// each; the re-encodings of the whole query are those of Node's `querystring` and of HTML forms.
 const RESPELLINGS: [(Spelling, Respell); 11] = [
     (Spelling::WithoutRoot, |t| (t.path == b"/").then(|| with_query(b"", t.query))),
     (Spelling::WithoutEmptyQuery, |t| (t.query == Some(b"")).then(|| t.path.to_vec())),
@@ -108,14 +110,14 @@ const RESPELLINGS: [(Spelling, Respell); 11] = [
     (Spelling::FormStyle, |t| requery(t, |query| encoded(query, b"+", b"-_.*"))),
 ];
 
-/// The respellings of a target, made one at a time and only when asked for.
+/// The respellings of a target, built lazily.
 pub(super) fn respellings(target: Target<'_>) -> impl Iterator<Item = (Spelling, Vec<u8>)> {
     let has_any = target.path == b"/" || !target.query.is_none_or(has_one_spelling);
     let made = move |(spelling, respell): &(Spelling, Respell)| Some((*spelling, respell(target)?));
     RESPELLINGS.iter().filter(move |_| has_any).filter_map(made)
 }
 
-/// Whether a query reads the same in every style: most do, and their judgement ends here.
+/// Whether all styles write this query alike. True of most, which need no respelling.
 fn has_one_spelling(query: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.*=".contains(byte);
     query.split(|&byte| byte == b'&').all(|segment| {
@@ -123,29 +125,29 @@ fn has_one_spelling(query: &[u8]) -> bool {
     })
 }
 
-/// How a body's hash stands in the query; it may stand there twice.
+/// The beginning of a body hash in the query.
 const BODY_HASH: &[u8] = b"bodySHA256=";
 
-/// The path with its trailing slash added or taken.
+/// Adds or removes a trailing slash.
 pub(super) fn slash_toggled(path: &[u8]) -> Vec<u8> {
     path.strip_suffix(b"/").map_or_else(|| [path, b"/"].concat(), <[u8]>::to_vec)
 }
 
-/// A path and its query, joined again.
+/// Joins a path and a query.
 pub(super) fn with_query(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
     query.map_or_else(|| path.to_vec(), |query| [path, b"?", query].concat())
 }
 
-/// Rewrites the query, **only if the result differs and decodes to exactly the same names and
-/// values**: without that rule a replayed signature could change what the app reads.
+/// Rewrites the query. Returns it **only if it differs and decodes to exactly the same names and
+/// values**: otherwise a replayed signature could change what the app reads.
 fn requery(target: Target<'_>, rewrite: impl Fn(&[u8]) -> Vec<u8>) -> Option<Vec<u8>> {
     let query = target.query.filter(|query| query.len() <= MAX_RESPELLED)?;
     let respelled = rewrite(query);
-    (respelled != query && means_the_same(query, &respelled))
+    (respelled != query && decodes_alike(query, &respelled))
         .then(|| with_query(target.path, Some(&respelled)))
 }
 
-fn means_the_same(left: &[u8], right: &[u8]) -> bool {
+fn decodes_alike(left: &[u8], right: &[u8]) -> bool {
     let mut right = pairs(right);
     let same = |raw, other| Decoded(raw).eq(Decoded(other));
     pairs(left)
@@ -173,7 +175,7 @@ fn sip_raw(query: &[u8]) -> Vec<u8> {
     replaced(&colons, b"%3a", b":")
 }
 
-/// Decodes and encodes again, with letters, digits and `kept` left as they are.
+/// Decodes and encodes a query; letters, digits and `kept` are not escaped.
 fn encoded(query: &[u8], space: &[u8], kept: &[u8]) -> Vec<u8> {
     let mut respelled = Vec::with_capacity(query.len());
     for (name, value) in pairs(query) {
@@ -199,7 +201,7 @@ fn encode_into(raw: &[u8], space: &[u8], kept: &[u8], respelled: &mut Vec<u8>) {
     }
 }
 
-/// Drops the later ones of several identical `bodySHA256=…`.
+/// Drops all but the first of identical `bodySHA256=…` (twilio-php issue 861).
 fn body_hash_once(target: Target<'_>) -> Option<Vec<u8>> {
     let query = target.query.filter(|query| query.len() <= MAX_RESPELLED)?;
     let mut first: Option<&[u8]> = None;
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_target_has_no_other_spelling() {
+    fn plain_target_has_no_other_spelling() {
         assert!(respelled("/voice?a=b&c=d").is_empty());
         assert!(respelled("/voice").is_empty());
         assert!(respelled("/o'hara%27").is_empty());
@@ -258,17 +260,17 @@ mod tests {
     }
 
     #[test]
-    fn a_respelling_that_would_mean_something_else_is_not_made() {
+    fn respellings_never_change_the_decoded_query() {
         let double = Target::split(b"/?a=%2527");
         assert!(respellings(double).all(|(spelling, _)| spelling != Spelling::ApostropheRaw));
-        assert!(means_the_same(b"a=%41&&b", b"a=A&b="));
-        assert!(!means_the_same(b"a=1&b=2", b"a=1"));
-        assert!(!means_the_same(b"a=1", b"a=1&b=2"));
-        assert!(!means_the_same(b"a=%FF", b"a=%EF%BF%BD"));
+        assert!(decodes_alike(b"a=%41&&b", b"a=A&b="));
+        assert!(!decodes_alike(b"a=1&b=2", b"a=1"));
+        assert!(!decodes_alike(b"a=1", b"a=1&b=2"));
+        assert!(!decodes_alike(b"a=%FF", b"a=%EF%BF%BD"));
     }
 
     #[test]
-    fn a_repeated_body_hash_collapses() {
+    fn repeated_body_hash_collapses() {
         let found = respelled("/?bodySHA256=ab&x=1&bodySHA256=ab");
         assert!(found.contains(&(Spelling::BodyHashOnce, "/?bodySHA256=ab&x=1".into())));
         assert!(respelled("/p?bodySHA256=ab&bodySHA256=cd").is_empty());

@@ -429,7 +429,7 @@ proptest! {
         let origin = Origin::parse(ORIGIN).unwrap();
         let key = Key::new("test", TOKEN.as_bytes(), Algorithm::HmacSha1).unwrap();
         let keyring = Keyring::new(vec![key], None);
-        let by_type = BodyKind::of("POST", std::iter::once(&content_type[..]), false);
+        let by_type = BodyKind::from_head("POST", std::iter::once(&content_type[..]), false);
         for shape in [by_type, BodyKind::Form, BodyKind::Other, BodyKind::Get, BodyKind::Handshake, BodyKind::Opaque] {
             if let Ok(message) = Message::bind(shape, &target, &body) {
                 let judged = verify(&message, &origin, &keyring, Selector::AuthToken, &signature);

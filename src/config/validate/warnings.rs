@@ -85,7 +85,7 @@ impl Validator<'_> {
         for (location, route) in locations.iter().zip(routes).filter(|(_, route)| route.is_public())
         {
             let mut guarded = routes.iter().filter(|other| !other.is_public());
-            let overlap = guarded.find(|other| other.path.meets(&route.path));
+            let overlap = guarded.find(|other| other.path.overlaps(&route.path));
             let path: Pattern = route.path.clone();
             self.warn(
                 location,
@@ -111,7 +111,7 @@ impl Validator<'_> {
             self.warn(&written.location, WarningKind::ExposedAdmin);
         }
         if let (Some(trust), Some(written)) = (trust, &raw.trust)
-            && trust.believes_all()
+            && trust.trusts_all()
         {
             self.warn(&written.location, WarningKind::TrustsAll);
         }

@@ -1,23 +1,29 @@
-//! Parameters in the order in which they are signed.
+//! Sorts parameters into the order in which they are signed.
 
 use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::{BLOCK, INLINE_PARAMS, Parameter, Parameters, Span, Tail};
+use super::{INLINE_PARAMS, Parameters, Tail};
 
-/// In which order names are appended to the URL.
+/// The order in which names are appended to the URL.
+///
+/// Twilio's documentation says "Unix-style case-sensitive", which leaves names outside ASCII open.
+/// Its libraries differ there, so both orders are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// By byte: Twilio's documentation ("Unix-style"), Python, Go, Ruby, PHP.
+    /// By byte: Twilio's Python, Go, Ruby and PHP libraries.
     Bytes,
-    /// By UTF-16 code unit: Node, Java, .NET. Differs only where a character above U+FFFF meets
-    /// one in U+E000..U+FFFF.
+    /// By UTF-16 code unit: Twilio's Node, Java and .NET libraries. Differs from bytes only where
+    /// a character above U+FFFF is compared with one in U+E000..U+FFFF.
     Utf16,
 }
 
 impl Parameters {
-    /// Every name followed by its value; sorted by name, then by value, exact repeats once.
+    /// Every name followed by its value, sorted by name, then by value; exact repeats once.
+    ///
+    /// Repeated names are sorted by value and exact repeats dropped because live traffic is signed
+    /// so (twilio-node issue 722, twilio-python issue 613).
     #[must_use]
     pub fn sorted(&self, order: Order) -> Vec<u8> {
         let mut tail = Tail::new();
@@ -25,87 +31,42 @@ impl Parameters {
         tail.to_vec()
     }
 
-    /// The same, into an empty tail.
+    /// Appends the sorted parameters to `tail`, see [`Self::sorted`].
     pub(in crate::signature) fn sort_into(&self, tail: &mut Tail, order: Order) {
-        let mut keys = Keys::new();
-        let places = self.sort_keys(&mut keys, order);
-        tail.extend_from_slice(&self.text); // which is at least as long
-        let (text, list, to) = (&self.text[..], &self.list[..], &mut tail[..]);
-        let mut written = 0;
-        let mut last: Option<&Parameter> = None;
-        for parameter in keys.iter().filter_map(|key| at(list, key & places)) {
-            if last.is_none_or(|last| !last.repeats(parameter, text)) {
-                written = parameter.name.copy(text, to, written);
-                written = parameter.value.copy(text, to, written);
-            }
-            last = Some(parameter);
-        }
-        tail.truncate(written);
-    }
-
-    /// Sorts one number for each parameter: the beginning of its name, and in the lowest bits its
-    /// place in the list. What begins alike is compared whole. Returns the mask of those bits.
-    fn sort_keys(&self, keys: &mut Keys, order: Order) -> u64 {
-        let count = u64::try_from(self.list.len()).unwrap_or(u64::MAX);
         match order {
-            Order::Bytes => {
-                let places = u64::MAX.checked_shr(count.leading_zeros()).unwrap_or(0);
-                self.sort_keys_by(keys, places, cmp_bytes)
-            }
-            Order::Utf16 => self.sort_keys_by(keys, u64::MAX, cmp_utf16),
+            Order::Bytes => self.sort_into_by(tail, cmp_bytes),
+            Order::Utf16 => self.sort_into_by(tail, cmp_utf16),
         }
     }
 
-    fn sort_keys_by(&self, keys: &mut Keys, places: u64, compare: impl Compare) -> u64 {
-        let (text, list) = (&self.text[..], &self.list[..]);
-        keys.extend(list.iter().zip(0..).map(|(p, place)| p.prefix & !places | place));
-        keys.sort_unstable();
-        for alike in keys.chunk_by_mut(|left, right| (left ^ right) & !places == 0) {
-            if alike.len() > 1 {
-                alike.sort_unstable_by(|left, right| {
-                    match (at(list, left & places), at(list, right & places)) {
-                        (Some(left), Some(right)) => left.compare(right, text, &compare),
-                        _ => Ordering::Equal,
-                    }
-                });
-            }
+    fn sort_into_by(&self, tail: &mut Tail, compare: impl Compare) {
+        let text = &self.text[..];
+        let mut pairs: SmallVec<[Pair<'_>; INLINE_PARAMS]> =
+            self.list.iter().map(|each| (each.name.slice(text), each.value.slice(text))).collect();
+        sort(&mut pairs, compare);
+        pairs.dedup();
+        tail.reserve_exact(text.len());
+        for (name, value) in pairs {
+            tail.extend_from_slice(name);
+            tail.extend_from_slice(value);
         }
-        places
     }
 
-    /// Whether the two orders could differ at all.
+    /// Whether the two orders can differ: only with a character above U+FFFF, whose UTF-8 begins
+    /// with a byte from F0.
     pub(in crate::signature) fn has_astral(&self) -> bool {
         self.text.iter().copied().fold(0, u8::max) >= 0xF0
     }
 }
 
-type Keys = SmallVec<[u64; INLINE_PARAMS]>;
+/// A decoded name and its value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
 
-fn at(list: &[Parameter], place: u64) -> Option<&Parameter> {
-    list.get(usize::try_from(place).ok()?)
-}
-
-impl Parameter {
-    fn repeats(&self, other: &Self, text: &[u8]) -> bool {
-        self.prefix == other.prefix && self.compare(other, text, cmp_bytes).is_eq()
-    }
-
-    fn compare(&self, other: &Self, text: &[u8], compare: impl Compare) -> Ordering {
-        let names = compare(self.name.of(text), other.name.of(text));
-        names.then_with(|| compare(self.value.of(text), other.value.of(text)))
-    }
-}
-
-impl Span {
-    /// Copies its text to this place, and returns the next one.
-    fn copy(self, text: &[u8], tail: &mut [u8], at: usize) -> usize {
-        let part = self.of(text);
-        let end = at.wrapping_add(part.len());
-        if let Some(slot) = tail.get_mut(at..end) {
-            slot.copy_from_slice(part);
-        }
-        end
-    }
+/// Sorts by name, then by value. Unstable sorting needs no buffer; equal pairs are identical.
+fn sort(pairs: &mut [Pair<'_>], compare: impl Compare) {
+    pairs.sort_unstable_by(|(name, value), (other_name, other_value)| {
+        compare(name, other_name).then_with(|| compare(value, other_value))
+    });
 }
 
 trait Compare: Fn(&[u8], &[u8]) -> Ordering {}
@@ -121,8 +82,12 @@ fn cmp_utf16(left: &[u8], right: &[u8]) -> Ordering {
     rank(left, same).cmp(&rank(right, same))
 }
 
-/// How many bytes two texts share at their beginning, a block at a time.
+/// The number of equal bytes at the beginning of two texts.
+///
+/// Compares blocks first: a plain byte loop costs several times as much on long equal values, and
+/// a client chooses them.
 fn common_prefix_len(left: &[u8], right: &[u8]) -> usize {
+    const BLOCK: usize = 64;
     let blocks = left.as_chunks::<BLOCK>().0.iter().zip(right.as_chunks::<BLOCK>().0);
     let blocks = blocks.take_while(|(left, right)| left == right).count();
     let skipped = blocks.saturating_mul(BLOCK);
@@ -130,8 +95,9 @@ fn common_prefix_len(left: &[u8], right: &[u8]) -> usize {
     skipped.saturating_add(rest.count())
 }
 
-/// Puts the lead bytes of U+E000..U+FFFF after those of the astral planes, as UTF-16 does.
-/// A permutation, so the result is a total order on any bytes.
+/// Maps a UTF-8 byte so that U+E000..U+FFFF sorts after the characters above U+FFFF, as in UTF-16.
+///
+/// A permutation of all bytes, so the result is a total order even on invalid UTF-8.
 const fn utf16_rank(byte: u8) -> u8 {
     match byte {
         0xEE | 0xEF => byte.saturating_add(0x10),
@@ -147,7 +113,7 @@ mod tests {
     use super::{super::tests::sorted, *};
 
     #[test]
-    fn repeats_are_sorted_and_exact_ones_dropped() {
+    fn repeated_names_are_sorted_by_value_and_exact_repeats_dropped() {
         assert_eq!(sorted("k=2&k=1&k=2&a="), "ak1k2");
         assert_eq!(sorted("k=%61&k=a"), "ka");
         assert_eq!(sorted("a%00=1&a=2"), "a2a\u{0}1");
@@ -155,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_orders_differ_where_astral_meets_high_bmp() {
+    fn orders_differ_between_astral_and_high_bmp_names() {
         let form = "%EF%BC%A1=bmp&%F0%9F%98%80=astral"; // U+FF21, U+1F600
         let parameters = Parameters::parse(form.as_bytes());
         assert!(parameters.has_astral());
@@ -164,18 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_alike_is_told_apart_in_both_orders() {
+    fn names_with_a_long_common_prefix_are_sorted_in_both_orders() {
         for length in [1, 63, 64, 65, 127, 128, 200] {
-            let alike = "x".repeat(length);
+            let prefix = "x".repeat(length);
             let parameters =
-                Parameters::parse(format!("{alike}%EF%BC%A1=1&{alike}%F0%9F%98%80=2").as_bytes());
-            let tail = |first: &str, second: &str| [&*alike, first, &alike, second].concat();
+                Parameters::parse(format!("{prefix}%EF%BC%A1=1&{prefix}%F0%9F%98%80=2").as_bytes());
+            let tail = |first: &str, second: &str| [&*prefix, first, &prefix, second].concat();
             assert_eq!(parameters.sorted(Order::Bytes), tail("Ａ1", "😀2").as_bytes());
             assert_eq!(parameters.sorted(Order::Utf16), tail("😀2", "Ａ1").as_bytes());
         }
     }
 
-    /// Sorted forms of one size: in how many comparisons of whole names and values.
+    /// The number of comparisons of whole names and values that sorting a form takes.
     fn comparisons(form: &[u8], order: Order) -> usize {
         let count = Cell::new(0_usize);
         let parameters = Parameters::parse(form);
@@ -183,13 +149,12 @@ mod tests {
             count.set(count.get().saturating_add(1));
             if order == Order::Bytes { cmp_bytes(left, right) } else { cmp_utf16(left, right) }
         };
-        let places = if order == Order::Bytes { 0xF_FFFF } else { u64::MAX };
-        parameters.sort_keys_by(&mut Keys::new(), places, counted);
+        parameters.sort_into_by(&mut Tail::new(), counted);
         count.get()
     }
 
     #[test]
-    fn a_hostile_form_is_sorted_in_n_log_n() {
+    fn hostile_form_is_sorted_in_n_log_n_comparisons() {
         const SIZE: usize = 256 << 10;
         let filled = |each: &dyn Fn(usize) -> String| -> Vec<u8> {
             (0..).flat_map(|i| each(i).into_bytes()).take(SIZE).collect()
@@ -215,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_utf16_rank_is_a_permutation() {
+    fn utf16_rank_is_a_permutation() {
         let mut ranks: Vec<u8> = (0..=255).map(utf16_rank).collect();
         ranks.sort_unstable();
         assert_eq!(ranks, (0..=255).collect::<Vec<u8>>());

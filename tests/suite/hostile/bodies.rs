@@ -39,6 +39,10 @@ const UNBOUND: &[(&str, &str)] = &[
         "two charsets, turned around",
         "application/x-www-form-urlencoded; charset=utf-16; charset=utf-8",
     ),
+    ("an extended charset", "application/x-www-form-urlencoded; charset*=utf-8''utf-7"),
+    ("a charset in parts", "application/x-www-form-urlencoded; charset*0=utf-; charset*1=16"),
+    ("another parameter", "application/x-www-form-urlencoded; charset=utf-8; x=y"),
+    ("a charset without a value", "application/x-www-form-urlencoded; charset"),
 ];
 
 /// A line added to the good request.
