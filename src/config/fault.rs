@@ -33,7 +33,9 @@ pub enum FaultKind {
     #[error("{0}")]
     Type(String),
     /// The key `upstream_http2` of an earlier version.
-    #[error("upstream_http2 was removed: apps are spoken to in HTTP/1.1, which all of them speak")]
+    #[error(
+        "upstream_http2 was removed: requests are forwarded over HTTP/1.1, which every app server supports"
+    )]
     RemovedHttp2,
     /// A required key is missing.
     #[error("missing")]

@@ -12,8 +12,8 @@
 //! | `candidates` | the strings that may have been signed, in order |
 //!
 //! The scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
-//! (<https://www.twilio.com/docs/usage/security>). The README lists the points that this leaves
-//! open.
+//! (<https://www.twilio.com/docs/usage/security>). `docs/signatures.md` lists the points
+//! that this leaves open.
 
 mod algorithm;
 mod candidates;

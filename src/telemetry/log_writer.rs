@@ -80,7 +80,7 @@ impl LogWriter {
         self.queue.lock().dropped
     }
 
-    /// Waits until the queue is written, [`FLUSH_TIMEOUT`] at most.
+    /// Waits until the queue is written, for two seconds at most.
     pub fn flush(&self) {
         let state = self.queue.lock();
         let is_busy = |state: &mut State| state.writing || !state.pending.is_empty();
