@@ -149,8 +149,9 @@ fn worst(criterion: &mut Criterion) {
     let forged = Signature::parse(b"RSOYDt4T1cUTdK1PDd93/VVr8B8=").unwrap();
     let origin = Origin::parse(URL).unwrap();
     let repeated = |piece: &str| piece.repeat(MAX_BODY_BYTES.div_ceil(piece.len())).into_bytes();
-    let names: String =
-        (0..MAX_BODY_BYTES / 7).map(|at| format!("{:05x}=&", at.wrapping_mul(40_503) % 0xf_ffff)).collect();
+    let names: String = (0..MAX_BODY_BYTES / 7)
+        .map(|at| format!("{:05x}=&", at.wrapping_mul(40_503) % 0xf_ffff))
+        .collect();
     let quotes = format!("/voice?{}", "a=%27'+%20%40%3A&".repeat(470));
     let hashed = |body: &[u8]| {
         let digest = Sha256::digest(body);
