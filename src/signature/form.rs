@@ -4,7 +4,7 @@
 
 mod order;
 
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr, memchr_iter, memchr3_iter};
 use smallvec::SmallVec;
 
 pub use order::Order;
@@ -23,7 +23,7 @@ pub(super) type Tail = ParamBytes;
 /// names are kept.
 #[derive(Debug, Default)]
 pub struct Parameters {
-    /// All decoded names and values, one after the other.
+    /// As long as the form: names and values are decoded in their own positions.
     text: ParamBytes,
     list: ParamList,
 }
@@ -32,6 +32,8 @@ type ParamList = SmallVec<[Parameter; INLINE_PARAMS]>;
 
 #[derive(Clone, Copy, Debug)]
 struct Parameter {
+    /// The first bytes of the name, see [`prefix`].
+    prefix: u64,
     name: Span,
     value: Span,
 }
@@ -46,6 +48,9 @@ struct Span {
 /// Parameters that are stored without an allocation. Twilio sends 20 to 30.
 const INLINE_PARAMS: usize = 32;
 
+/// The bytes of a name that fit into the integer by which parameters are sorted first.
+const PREFIX_LEN: usize = size_of::<u64>();
+
 impl Parameters {
     /// Decodes a whole form.
     #[must_use]
@@ -57,22 +62,30 @@ impl Parameters {
 
     /// Decodes a form into `self`, which must be empty. Filling the caller's value saves the move
     /// of the inline buffers.
+    ///
+    /// Works on one copy, from mark to mark: nine bytes in ten are none. Collecting the output of
+    /// [`Decoded`] byte by byte instead takes 7,500 instructions more for a voice webhook, whose
+    /// verification takes 32,000.
     pub(super) fn read(&mut self, encoded: &[u8]) {
         if encoded.len() > self.text.inline_size() {
             // Exact counts: the number of allocations does not grow with the form.
             self.list.reserve_exact(memchr_iter(b'&', encoded).count().saturating_add(1));
-            self.text.reserve_exact(encoded.len());
+            self.text.reserve_exact(encoded.len().saturating_add(PREFIX_LEN));
         }
-        for (name, value) in pairs(encoded) {
-            let parameter = Parameter { name: self.decode(name), value: self.decode(value) };
-            self.list.push(parameter);
+        self.text.extend_from_slice(encoded);
+        self.text.extend_from_slice(&[0; PREFIX_LEN]); // a prefix can be read after the last byte
+        let mut reader = Reader::new(encoded, &mut self.text, &mut self.list);
+        memchr_iter(b'+', encoded).for_each(|at| reader.put(at, b' '));
+        for at in memchr3_iter(b'&', b'=', b'%', encoded) {
+            match encoded.get(at) {
+                Some(b'&') => reader.end_parameter(at),
+                Some(b'%') => reader.unescape(at),
+                _ if reader.name.is_none() => reader.name = Some(reader.end_span(at)),
+                _ => {}
+            }
         }
-    }
-
-    fn decode(&mut self, raw: &[u8]) -> Span {
-        let start = self.text.len();
-        Decoded(raw).append_to(&mut self.text);
-        Span { start, end: self.text.len() }
+        reader.end_parameter(encoded.len());
+        self.text.truncate(encoded.len());
     }
 
     /// Whether there is no parameter at all.
@@ -89,6 +102,87 @@ impl Parameters {
     }
 }
 
+/// Decodes a copy of a form in place and lists its parameters.
+///
+/// All positions are within the text, so their sums never wrap; a wrong one would yield an empty
+/// name or value, not a panic.
+struct Reader<'a> {
+    encoded: &'a [u8],
+    text: &'a mut [u8],
+    list: &'a mut ParamList,
+    /// The name of the current parameter, once its `=` is read.
+    name: Option<Span>,
+    /// The start of the current name or value.
+    start: usize,
+    /// The start of its bytes after the last decoded one.
+    run: usize,
+    /// The distance by which these bytes must move towards `start`.
+    shift: usize,
+}
+
+impl<'a> Reader<'a> {
+    const fn new(encoded: &'a [u8], text: &'a mut [u8], list: &'a mut ParamList) -> Self {
+        Self { encoded, text, list, name: None, start: 0, run: 0, shift: 0 }
+    }
+
+    fn end_parameter(&mut self, at: usize) {
+        let is_empty = at == self.start;
+        let last = self.end_span(at);
+        let (name, value) = match self.name.take() {
+            Some(name) => (name, last),
+            None if is_empty => return,
+            None => (last, Span { start: at, end: at }),
+        };
+        self.list.push(Parameter { prefix: prefix(self.text, name), name, value });
+    }
+
+    /// Ends the current name or value before the separator at `at`.
+    fn end_span(&mut self, at: usize) -> Span {
+        self.move_run(at);
+        let span = Span { start: self.start, end: at.wrapping_sub(self.shift) };
+        self.start = at.wrapping_add(1);
+        self.run = self.start;
+        self.shift = 0;
+        span
+    }
+
+    /// Decodes the escape at `at`, by the rules of [`Decoded`].
+    fn unescape(&mut self, at: usize) {
+        let raw = self.encoded.get(at..).unwrap_or_default();
+        let mut rest = Decoded(raw);
+        let Some(byte) = rest.next() else { return };
+        let raw_len = raw.len().wrapping_sub(rest.0.len());
+        if raw_len > 1 {
+            self.move_run(at);
+            self.put(at.wrapping_sub(self.shift), byte);
+            self.run = at.wrapping_add(raw_len);
+            self.shift = self.shift.wrapping_add(raw_len.wrapping_sub(1));
+        }
+    }
+
+    fn put(&mut self, at: usize, byte: u8) {
+        if let Some(slot) = self.text.get_mut(at) {
+            *slot = byte;
+        }
+    }
+
+    /// Moves the bytes since the last decoded one to their final position.
+    fn move_run(&mut self, end: usize) {
+        if self.shift > 0 && self.run < end {
+            self.text.copy_within(self.run..end, self.run.wrapping_sub(self.shift));
+        }
+    }
+}
+
+/// The first eight bytes of a name as a big-endian integer, padded with zeros: compares like the
+/// bytes themselves, and decides most comparisons.
+fn prefix(text: &[u8], name: Span) -> u64 {
+    let bytes = text.get(name.start..).and_then(<[u8]>::first_chunk::<PREFIX_LEN>);
+    let len = u32::try_from(name.end.wrapping_sub(name.start)).unwrap_or(u32::MAX);
+    let beyond = u64::MAX.checked_shr(len.saturating_mul(u8::BITS)).unwrap_or(0);
+    u64::from_be_bytes(bytes.copied().unwrap_or_default()) & !beyond
+}
+
 impl Span {
     fn slice(self, text: &[u8]) -> &[u8] {
         text.get(self.start..self.end).unwrap_or_default()
@@ -97,16 +191,18 @@ impl Span {
 
 /// Splits a form or query into the raw name and value of each non-empty segment.
 pub(super) fn pairs(encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = encoded;
-    std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let (segment, after) = split_at_byte(rest, b'&');
-            rest = after;
-            if !segment.is_empty() {
-                return Some(split_at_byte(segment, b'='));
-            }
-        }
-        None
+    let filled = segments(encoded).filter(|segment| !segment.is_empty());
+    filled.map(|segment| split_at_byte(segment, b'='))
+}
+
+/// Splits at each `&`. Segments may be empty.
+fn segments(encoded: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0_usize;
+    let ends = memchr_iter(b'&', encoded).chain(std::iter::once(encoded.len()));
+    ends.map(move |end| {
+        let segment = encoded.get(start..end).unwrap_or_default();
+        start = end.saturating_add(1);
+        segment
     })
 }
 
@@ -124,21 +220,6 @@ fn split_at_byte(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
 /// of a request and forward another.
 #[derive(Clone, Debug)]
 pub(super) struct Decoded<'a>(pub(super) &'a [u8]);
-
-impl Decoded<'_> {
-    /// Appends all decoded bytes. Runs without `%` and `+` are copied whole, because most names
-    /// and values contain neither.
-    fn append_to(mut self, text: &mut ParamBytes) {
-        while let Some((plain, marked)) =
-            memchr2(b'%', b'+', self.0).and_then(|at| self.0.split_at_checked(at))
-        {
-            text.extend_from_slice(plain);
-            self.0 = marked;
-            text.extend(self.next());
-        }
-        text.extend_from_slice(self.0);
-    }
-}
 
 impl Iterator for Decoded<'_> {
     type Item = u8;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::{INLINE_PARAMS, Parameters, Tail};
+use super::{INLINE_PARAMS, Parameter, Parameters, Tail};
 
 /// The order in which names are appended to the URL.
 ///
@@ -31,25 +31,57 @@ impl Parameters {
         tail.to_vec()
     }
 
-    /// Appends the sorted parameters to `tail`, see [`Self::sorted`].
+    /// Writes the sorted parameters into `tail`, which must be empty, see [`Self::sorted`].
     pub(in crate::signature) fn sort_into(&self, tail: &mut Tail, order: Order) {
+        let (text, list) = (&self.text[..], &self.list[..]);
+        let mut keys = Keys::new();
+        let index_mask = self.sort_keys(&mut keys, order);
+        tail.extend_from_slice(text); // at least as long as the result
+        let mut written = 0;
+        let mut last: Option<&Parameter> = None;
+        for parameter in keys.iter().filter_map(|key| at(list, key & index_mask)) {
+            if last.is_none_or(|last| !last.repeats(parameter, text)) {
+                written = copy_to(tail, written, parameter.name.slice(text));
+                written = copy_to(tail, written, parameter.value.slice(text));
+            }
+            last = Some(parameter);
+        }
+        tail.truncate(written);
+    }
+
+    /// Sorts the parameters as one integer each, returns the mask of its lowest bits. These hold
+    /// the index of the parameter, all others the prefix of its name; parameters with the same
+    /// prefix are then compared as a whole. In UTF-16 order, which is rarely needed, the key is
+    /// the index only.
+    ///
+    /// Comparing names directly is simpler, but takes about 3,000 instructions more for a voice
+    /// webhook, whose verification takes 32,000.
+    fn sort_keys(&self, keys: &mut Keys, order: Order) -> u64 {
+        let count = u64::try_from(self.list.len()).unwrap_or(u64::MAX);
         match order {
-            Order::Bytes => self.sort_into_by(tail, cmp_bytes),
-            Order::Utf16 => self.sort_into_by(tail, cmp_utf16),
+            Order::Bytes => {
+                let index_mask = u64::MAX.checked_shr(count.leading_zeros()).unwrap_or(0);
+                self.sort_keys_by(keys, index_mask, cmp_bytes)
+            }
+            Order::Utf16 => self.sort_keys_by(keys, u64::MAX, cmp_utf16),
         }
     }
 
-    fn sort_into_by(&self, tail: &mut Tail, compare: impl Compare) {
-        let text = &self.text[..];
-        let mut pairs: SmallVec<[Pair<'_>; INLINE_PARAMS]> =
-            self.list.iter().map(|each| (each.name.slice(text), each.value.slice(text))).collect();
-        sort(&mut pairs, compare);
-        pairs.dedup();
-        tail.reserve_exact(text.len());
-        for (name, value) in pairs {
-            tail.extend_from_slice(name);
-            tail.extend_from_slice(value);
+    fn sort_keys_by(&self, keys: &mut Keys, index_mask: u64, compare: impl Compare) -> u64 {
+        let (text, list) = (&self.text[..], &self.list[..]);
+        keys.extend(list.iter().zip(0..).map(|(each, index)| each.prefix & !index_mask | index));
+        keys.sort_unstable();
+        for alike in keys.chunk_by_mut(|left, right| (left ^ right) & !index_mask == 0) {
+            if alike.len() > 1 {
+                alike.sort_unstable_by(|left, right| {
+                    match (at(list, left & index_mask), at(list, right & index_mask)) {
+                        (Some(left), Some(right)) => left.compare(right, text, &compare),
+                        _ => Ordering::Equal,
+                    }
+                });
+            }
         }
+        index_mask
     }
 
     /// Whether the two orders can differ: only with a character above U+FFFF, whose UTF-8 begins
@@ -59,14 +91,33 @@ impl Parameters {
     }
 }
 
-/// A decoded name and its value.
-type Pair<'a> = (&'a [u8], &'a [u8]);
+type Keys = SmallVec<[u64; INLINE_PARAMS]>;
 
-/// Sorts by name, then by value. Unstable sorting needs no buffer; equal pairs are identical.
-fn sort(pairs: &mut [Pair<'_>], compare: impl Compare) {
-    pairs.sort_unstable_by(|(name, value), (other_name, other_value)| {
-        compare(name, other_name).then_with(|| compare(value, other_value))
-    });
+fn at(list: &[Parameter], index: u64) -> Option<&Parameter> {
+    list.get(usize::try_from(index).ok()?)
+}
+
+impl Parameter {
+    fn repeats(&self, other: &Self, text: &[u8]) -> bool {
+        self.prefix == other.prefix && self.compare(other, text, cmp_bytes).is_eq()
+    }
+
+    fn compare(&self, other: &Self, text: &[u8], compare: impl Compare) -> Ordering {
+        let names = compare(self.name.slice(text), other.name.slice(text));
+        names.then_with(|| compare(self.value.slice(text), other.value.slice(text)))
+    }
+}
+
+/// Copies `bytes` to `tail` at `start`. Returns the end of the copy.
+///
+/// Into existing bytes: appending to a `SmallVec` checks its capacity each time, and costs more
+/// than the copies.
+fn copy_to(tail: &mut [u8], start: usize, bytes: &[u8]) -> usize {
+    let end = start.saturating_add(bytes.len());
+    if let Some(slot) = tail.get_mut(start..end) {
+        slot.copy_from_slice(bytes);
+    }
+    end
 }
 
 trait Compare: Fn(&[u8], &[u8]) -> Ordering {}
@@ -149,7 +200,8 @@ mod tests {
             count.set(count.get().saturating_add(1));
             if order == Order::Bytes { cmp_bytes(left, right) } else { cmp_utf16(left, right) }
         };
-        parameters.sort_into_by(&mut Tail::new(), counted);
+        let index_mask = if order == Order::Bytes { 0xF_FFFF } else { u64::MAX };
+        parameters.sort_keys_by(&mut Keys::new(), index_mask, counted);
         count.get()
     }
 
