@@ -9,6 +9,7 @@
 //! | `message` | the proof that every body byte is bound |
 //! | `origin`, `target` | the URL, and its other spellings |
 //! | `candidates` | the strings that may have been signed, in order |
+//! | `probe` | keys that explain a refusal and can admit nothing |
 //!
 //! The scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
 //! (<https://www.twilio.com/docs/usage/security>). What it leaves open is told in the README.
@@ -19,6 +20,7 @@ mod header;
 mod key;
 mod message;
 mod origin;
+mod probe;
 mod target;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ pub use header::{MalformedSignature, Selector, Signature};
 pub use key::{Accounts, Algorithm, EmptySecret, Key, Keyring};
 pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
+pub use probe::{ProbeKey, TokenShape};
 pub use target::Spelling;
 
 /// What is known of a proven message: which key signed which string.
