@@ -17,8 +17,7 @@ pub(super) fn label(facts: &Facts<'_>, query: &[u8]) -> Option<Label> {
     let fits = declared.is_some_and(|hash| is_hash(&hash, body));
     match (facts.kind, declared) {
         (BodyKind::Form, None) if body.is_empty() => Some(Label::Method),
-        (BodyKind::Get | BodyKind::Handshake, _) if body.is_empty() => None,
-        (_, None) if body.is_empty() => None,
+        (BodyKind::Get | BodyKind::Handshake, Some(_)) | (_, None) if body.is_empty() => None,
         (BodyKind::Other, None) => Some(Label::JsonWithoutHash),
         (_, None) => Some(Label::BodyAltered),
         (BodyKind::Opaque, Some(_)) if fits => Some(Label::ContentTypeChanged),

@@ -160,7 +160,7 @@ fn whole(body: &[u8], base: &Attempt) -> Vec<Attempt> {
         altered(mapped(&|value| replace(&replace(value, b"\r\n", b"\n"), b"\n", b"\r\n"))),
         altered(mapped(&|value| unescaped_html(value))),
         altered(mapped(&escaped_html)),
-        reencoded(tail(&pairs_by(body, |raw| twice_decoded(raw)))),
+        reencoded(tail(&pairs_by(body, twice_decoded))),
         reencoded(mapped(&from_latin1)),
         reencoded(mapped(&to_latin1)),
         reencoded(mapped(&from_windows1252)),

@@ -14,6 +14,7 @@ mod admin;
 mod answers;
 mod commands;
 mod configuration;
+mod explain;
 mod forwarding;
 mod hostile;
 mod layers;
