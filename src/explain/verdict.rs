@@ -48,6 +48,9 @@ fn url_labels(facts: &Facts<'_>, found: &Found<'_>) -> Vec<Label> {
         return Vec::new();
     }
     let mut labels = difference::labels(facts, &found.attempt.url);
+    if found.attempt.labels.contains(&Label::QueryAsParameters) {
+        labels.retain(|label| *label != Label::QueryAdded);
+    }
     let secure = matches!(found.attempt.url.scheme.as_str(), "https" | "wss");
     if is_nothing_told(facts) {
         let by_proxy = [Label::WrongHost, Label::WrongPort, Label::WrongScheme];

@@ -311,7 +311,8 @@ pub(super) const MISTAKES: [(Label, Make); 36] = [
             (0..2 + r.below(4)).map(|n| format!("{}{n}={}", r.word(), r.word())).collect();
         let target = format!("/cb?{}", parts.join("&"));
         let scene = Scene::form(r).with(|s| s.target = target).signed();
-        parts.rotate_left(1 + r.below(parts.len() - 1));
+        let by = 1 + r.below(parts.len() - 1);
+        parts.rotate_left(by);
         scene.with(|s| s.target = format!("/cb?{}", parts.join("&")))
     }),
     (Label::QueryDropped, |r| {
