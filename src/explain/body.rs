@@ -113,7 +113,8 @@ fn respelled(body: &[u8]) -> Vec<Vec<u8>> {
     texts
 }
 
-/// Walks over the tokens of JSON: `each` gets a byte outside of strings, the rest is copied.
+/// Walks over the tokens of JSON: `each` gets each byte outside of strings and each opening quote;
+/// the rest of a string is copied.
 fn tokens(json: &[u8], mut each: impl FnMut(u8, &mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);
@@ -126,10 +127,8 @@ fn tokens(json: &[u8], mut each: impl FnMut(u8, &mut Vec<u8>)) -> Vec<u8> {
                 b'"' => (false, false),
                 _ => (true, false),
             };
-        } else if byte == b'"' {
-            quoted = true;
-            out.push(byte);
         } else {
+            quoted = byte == b'"';
             each(byte, &mut out);
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn quick(facts: &Facts<'_>, base: &Attempt) -> Vec<Attempt> {
         attempts.push(Attempt::new(base.url.clone(), Vec::new()));
         if body.contains(&b'+') {
             attempts.push(base.with_tail(tail(&plus_kept(body)), Label::PlusNotEscaped));
+            attempts.push(base.with_tail(tail(&first_plus_kept(body)), Label::PlusNotEscaped));
         }
     }
     attempts
@@ -90,6 +91,17 @@ fn multipart_pairs(body: &[u8]) -> Option<Vec<Pair>> {
 /// Reads a `+` as a plus.
 pub(super) fn plus_kept(body: &[u8]) -> Vec<Pair> {
     pairs_by(body, |raw| unescape(raw, |_| true))
+}
+
+/// Reads a `+` as a plus where a number may begin with it, and as a blank elsewhere.
+fn first_plus_kept(body: &[u8]) -> Vec<Pair> {
+    let mut form = pairs(body);
+    for (_, value) in &mut form {
+        if let Some(rest) = value.strip_prefix(b" ") {
+            *value = [b"+", rest].concat();
+        }
+    }
+    form
 }
 
 /// Calls `each` with every other reading, the likeliest first, until it returns `true`.
@@ -168,6 +180,10 @@ fn whole(body: &[u8], base: &Attempt) -> Vec<Attempt> {
         base.with_tail(with_end(&form, b"\r\n"), Label::BodyTrimmed),
         base.with_tail(without_end(&form), Label::BodyTrimmed),
         altered(tail(&[form.clone(), often_empty(&form)].concat())),
+        altered(with_empty(&form, &["To"])),
+        altered(with_empty(&form, &["From"])),
+        altered(with_empty(&form, &["To", "From"])),
+        altered(with_empty(&form, &["Called", "To", "Caller", "From"])),
         altered(mapped(&|value| [b" ", value].concat())),
     ]
 }
@@ -221,7 +237,6 @@ fn changed_values(value: &[u8]) -> Vec<Vec<u8>> {
         value.to_ascii_uppercase(),
         capitalised(value),
     ];
-    values.push(value.strip_prefix(b" ").map_or_else(Vec::new, |rest| [b"+", rest].concat()));
     values.retain(|other| other != value);
     values
 }
@@ -237,6 +252,20 @@ fn often_empty(form: &[Pair]) -> Vec<Pair> {
     let known = |name: &str| form.iter().any(|(own, _)| own == name.as_bytes());
     let missing = OFTEN_EMPTY.into_iter().filter(|name| !known(name));
     missing.map(|name| (name.into(), Vec::new())).collect()
+}
+
+/// The form with the empty places of these parties, as Twilio sends them.
+fn with_empty(form: &[Pair], parties: &[&str]) -> Vec<u8> {
+    let mut filled = form.to_vec();
+    for party in parties {
+        for part in ["City", "State", "Zip"] {
+            let name = format!("{party}{part}").into_bytes();
+            if form.iter().all(|(own, _)| *own != name) {
+                filled.push((name, Vec::new()));
+            }
+        }
+    }
+    tail(&filled)
 }
 
 fn with_end(form: &[Pair], end: &[u8]) -> Vec<u8> {

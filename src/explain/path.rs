@@ -174,7 +174,7 @@ fn one_escaped(path: &[u8]) -> Vec<Vec<u8>> {
     paths
 }
 
-/// A slash doubled, or a `.` segment put in, at each place.
+/// A slash doubled or escaped, or a `.` segment put in, at each place.
 fn doubled_slashes(path: &[u8]) -> Vec<Vec<u8>> {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     let mut paths = Vec::new();
@@ -182,6 +182,9 @@ fn doubled_slashes(path: &[u8]) -> Vec<Vec<u8>> {
         let Some((before, after)) = path.split_at_checked(at) else { continue };
         paths.push([before, b"/", after].concat());
         paths.push([before, b"/.", after].concat());
+        if at > 0 {
+            paths.push([before, b"%2F", after.get(1..).unwrap_or_default()].concat());
+        }
     }
     paths
 }

@@ -167,8 +167,9 @@ fn with_or_without_parts(query: &[u8], each: &mut dyn FnMut(Vec<u8>) -> bool) ->
 /// One character escaped, or unescaped, wherever it stands: which ones a proxy touches differs.
 fn one_character(query: &[u8], each: &mut dyn FnMut(Vec<u8>) -> bool) -> bool {
     let mut changed = Vec::new();
-    for byte in *b"$,:@!~*'()/?;[]{}|\"<>^`\\-_.% " {
+    for byte in *b"$,:@!~*'()/?;[]{}|\"<>^`\\-_.+% " {
         let (upper, lower) = (format!("%{byte:02X}"), format!("%{byte:02x}"));
+        // `%` and a blank stand in no query as they are.
         if !b"% ".contains(&byte) {
             changed.push(replace(query, &[byte], upper.as_bytes()));
             changed.push(replace(query, &[byte], lower.as_bytes()));
@@ -189,7 +190,19 @@ fn one_character(query: &[u8], each: &mut dyn FnMut(Vec<u8>) -> bool) -> bool {
             changed.push(replace(query, segment, &[name, b"=", &value].concat()));
         }
     }
+    changed.extend(one_separator(query));
     changed.into_iter().filter(|other| other != query).any(each)
+}
+
+/// One `&` or later `=` escaped: a decoder makes data into structure.
+fn one_separator(query: &[u8]) -> Vec<Vec<u8>> {
+    let separators = query.iter().enumerate().filter(|(_, byte)| b"&=".contains(byte));
+    let escaped = separators.take(MAX_NAMES).map(|(at, byte)| {
+        let (before, after) = query.split_at_checked(at).unwrap_or_default();
+        let escape = format!("%{byte:02X}");
+        [before, escape.as_bytes(), after.get(1..).unwrap_or_default()].concat()
+    });
+    escaped.collect()
 }
 
 /// Other orders of the names.

@@ -48,6 +48,10 @@ fn url_labels(facts: &Facts<'_>, found: &Found<'_>) -> Vec<Label> {
         return Vec::new();
     }
     let mut labels = difference::labels(facts, &found.attempt.url);
+    if !found.attempt.url.target().iter().all(u8::is_ascii_graphic) {
+        // No URL has blanks or controls: whoever signed it decoded it before.
+        return vec![Label::SignedWrongly];
+    }
     if found.attempt.labels.contains(&Label::QueryAsParameters) {
         labels.retain(|label| *label != Label::QueryAdded);
     }

@@ -375,7 +375,7 @@ pub(super) const MISTAKES: [(Label, Make); 36] = [
             s.config = plain().replace(
                 &format!("auth_tokens = [\"{TOKEN}\"]"),
                 "accounts_file = \"accounts.toml\"",
-            )
+            );
         })
     }),
     (Label::AccountBinding, |r| {
@@ -405,7 +405,7 @@ pub(super) const MISTAKES: [(Label, Make); 36] = [
             .map(|(n, v)| (String::from_utf8(n).unwrap(), String::from_utf8(v).unwrap().into()))
             .collect();
         scene.with(|s| {
-            (s.kind, s.body) = (Some("application/json"), serde_json::to_vec(&object).unwrap())
+            (s.kind, s.body) = (Some("application/json"), serde_json::to_vec(&object).unwrap());
         })
     }),
     (Label::BodyLost, |r| {
@@ -415,7 +415,7 @@ pub(super) const MISTAKES: [(Label, Make); 36] = [
     (Label::JsonReserialised, |r| {
         let scene = Scene::json(r);
         scene.with(|s| {
-            s.body = String::from_utf8(s.body.clone()).unwrap().replace(':', ": ").into_bytes()
+            s.body = String::from_utf8(s.body.clone()).unwrap().replace(':', ": ").into_bytes();
         })
     }),
     (Label::JsonWithoutHash, |r| {
