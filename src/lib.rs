@@ -37,6 +37,7 @@
 //! | [`routes`] | the requests to expect, their keys, their upstreams | `signature` |
 //! | [`config`] | TOML in; a correct configuration, or all its faults, out | `limits`, `net`, `routes`, `signature` |
 //! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `http1`, `limits`, `routes`, `signature` |
+//! | [`explain`] | a refused request in; the likeliest mistakes with their cures out; never admits | `http1`, `routes`, `signature` |
 //! | [`upstream`] | an `Admitted` up, the app's response back; tunnels | `gate`, `http1`, `limits`, `net`, `routes` |
 //! | [`telemetry`] | metrics, access log, traces | `gate`, `http1`, `upstream` |
 //! | [`downstream`] | connections from clients: HTTP/1 and HTTP/2 in, responses out | all above |
@@ -65,6 +66,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod downstream;
+pub mod explain;
 pub mod gate;
 pub mod http1;
 pub mod limits;

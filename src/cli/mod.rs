@@ -5,6 +5,7 @@ mod check;
 mod connect;
 mod demo;
 mod error;
+mod explain;
 mod health;
 mod print;
 mod run;
@@ -41,6 +42,8 @@ enum Command {
     Sign(sign::SignArgs),
     /// Sign a request and send it
     Send(send::SendArgs),
+    /// Say why a request is refused: the mistake and its cure
+    Explain(explain::ExplainArgs),
     /// Ask the admin listener whether the gate is ready; exit with 0 or 1
     Health(health::HealthArgs),
     /// Print the JSON Schema of the configuration
@@ -78,6 +81,7 @@ fn execute(command: &Command) -> Result<ExitCode, CliError> {
         Command::Check(args) => check::check(&args.sources()),
         Command::Sign(args) => sign::sign(args),
         Command::Send(args) => send::send(args),
+        Command::Explain(args) => explain::explain(args),
         Command::Health(args) => health::health(args),
         Command::Schema => Ok(print::schema(&schemars::schema_for!(RawConfig))?),
         Command::Completions { shell } => Ok(print::completions(&mut Cli::command(), *shell)?),

@@ -4,6 +4,7 @@
 //! [`Config`] that the gate runs on, and `secret` loads the tokens.
 
 mod fault;
+mod lines;
 mod listen;
 mod raw;
 mod read;
@@ -20,6 +21,7 @@ use std::{
 };
 
 pub use fault::{Fault, FaultKind, Faults};
+pub use lines::{Lines, RouteLines};
 pub use listen::{ListenFault, parse_listen};
 pub use raw::RawConfig;
 pub use secret::Secret;

@@ -12,13 +12,14 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     fault::{Fault, FaultKind, Faults},
+    lines::Lines,
     raw::{Located, Location, RawAccess, RawConfig, RawForwarded, RawRoute},
     source_file::SourceFile,
     validated::Config,
     warning::Warning,
 };
 use crate::routes::{Access, ClientTls, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
-use crate::signature::{Keyring, Origin, Scheme};
+use crate::signature::{Keyring, Origin, ProbeKey, Scheme};
 
 /// Default maximum size of a request body, in bytes.
 const DEFAULT_MAX_BODY: u64 = 256 * 1024;
@@ -56,6 +57,8 @@ pub(super) fn validate(
         client_certificate: client_certificate.flatten(),
         http2_cleartext: raw.http2_cleartext.unwrap_or(false),
         table: Table::new(routes, statuses).with_trust(trust),
+        probes: validator.probes,
+        lines: Lines::new(source.name, source.text, raw),
         limits,
         watched: validator.watched,
         warnings: validator.warnings,
@@ -76,6 +79,8 @@ struct Validator<'a> {
     warnings: Vec<Warning>,
     /// The location of the first inline token.
     first_inline: Option<Location>,
+    /// The keys once more, to explain refusals with.
+    probes: Vec<ProbeKey>,
     /// TLS for https upstreams.
     client_tls: Option<ClientTls>,
 }
@@ -98,6 +103,7 @@ impl<'a> Validator<'a> {
             watched: Vec::new(),
             warnings: Vec::new(),
             first_inline: None,
+            probes: Vec::new(),
             client_tls: None,
         }
     }

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use super::{
+    lines::Lines,
     tls::{Tls, Validity},
     warning::Warning,
 };
 use crate::limits::Limits;
 use crate::net::Listen;
 use crate::routes::Table;
+use crate::signature::ProbeKey;
 
 /// A valid configuration: everything that the gate runs on.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub struct Config {
     pub http2_cleartext: bool,
     /// The routes.
     pub table: Table,
+    /// The keys once more, to explain refusals with; they can admit nothing.
+    pub probes: Vec<ProbeKey>,
+    /// The lines where settings stand.
+    pub lines: Lines,
     /// The `[limits]` table with its defaults.
     pub limits: Limits,
     /// Every file that was read; a change to any of them triggers a reload.

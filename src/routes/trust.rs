@@ -73,6 +73,12 @@ impl Trust {
         self.proxies.iter().any(|network| network.contains(&peer))
     }
 
+    /// Returns the first address of the first trusted block; `None` where only a Unix socket is.
+    #[must_use]
+    pub fn first_proxy(&self) -> Option<IpAddr> {
+        self.proxies.first().map(IpNet::addr)
+    }
+
     /// Whether this host is listed; the case does not matter.
     #[must_use]
     pub fn lists(&self, host: &str) -> bool {

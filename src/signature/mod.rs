@@ -10,6 +10,7 @@
 //! | `message` | the check that every body byte is covered |
 //! | `origin`, `target` | the two parts of the URL, and their other spellings |
 //! | `candidates` | the strings that may have been signed, in order |
+//! | `probe` | keys that explain a refusal and can admit nothing |
 //!
 //! The scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
 //! (<https://www.twilio.com/docs/usage/security>). `docs/signatures.md` lists the points
@@ -22,6 +23,7 @@ mod header;
 mod key;
 mod message;
 mod origin;
+mod probe;
 mod target;
 
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub use header::{MalformedSignature, Selector, Signature};
 pub use key::{Accounts, EmptySecret, Key, Keyring};
 pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
+pub use probe::{ProbeKey, TokenShape};
 pub use target::Spelling;
 
 /// The key that signed a message, and the string that it signed.

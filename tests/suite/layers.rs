@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Each module and the modules that it may use.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("signature", &[]),
     ("http1", &[]),
     ("limits", &[]),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("routes", &["signature"]),
     ("config", &["limits", "net", "routes", "signature"]),
     ("gate", &["http1", "limits", "routes", "signature"]),
+    ("explain", &["http1", "routes", "signature"]),
     ("upstream", &["gate", "http1", "limits", "net", "routes"]),
     ("telemetry", &["gate", "http1", "upstream"]),
     (
@@ -55,6 +56,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "config",
             "daemon",
             "downstream",
+            "explain",
             "gate",
             "http1",
             "limits",
@@ -174,6 +176,26 @@ fn signature_module_does_no_io() {
     for word in ["tokio", "hyper", "tracing", "std::fs", "std::io", "async fn", "Instant"] {
         let users = users_of(word);
         let inside = users.iter().any(|path| path.starts_with("signature/"));
+        assert!(!inside, "{word}: {users:?}");
+    }
+}
+
+/// An explanation is text for people: nothing that decides or forwards may see one, and no keyring
+/// takes the keys that it is made with.
+#[test]
+fn an_explanation_admits_nothing() {
+    let decides = ["signature", "http1", "routes", "limits", "gate", "upstream", "net"];
+    for source in sources().iter().filter(|source| decides.contains(&source.module())) {
+        let names = crate_paths(&source.code);
+        assert!(!names.iter().any(|name| name == "explain"), "{} uses explain", source.path);
+        assert!(!has_word(&source.code, "Explanation"), "{}", source.path);
+        let holds_probes = has_word(&source.code, "ProbeKey");
+        let own = ["signature/probe.rs", "signature/mod.rs"].contains(&source.path.as_str());
+        assert!(own || !holds_probes, "{} uses ProbeKey", source.path);
+    }
+    for word in ["tokio", "std::fs", "std::io", "async fn", "Instant", "tracing"] {
+        let users = users_of(word);
+        let inside = users.iter().any(|path| path.starts_with("explain/"));
         assert!(!inside, "{word}: {users:?}");
     }
 }

@@ -16,6 +16,7 @@ mod commands;
 mod configuration;
 mod dates;
 mod early_answers;
+mod explain;
 mod forwarding;
 mod framing_to_upstream;
 mod hostile;

@@ -10,9 +10,10 @@ use crate::config::{
     fault::{FaultKind, Faults, MAX_FAULTS},
     raw::{Located, RawConfig, RawToken},
     read::{self, RawAccount},
+    secret::Secret,
     source_file::{SourceFile, read_text},
 };
-use crate::signature::{Accounts, Algorithm, Key};
+use crate::signature::{Accounts, Algorithm, Key, ProbeKey};
 
 impl Validator<'_> {
     /// Loads the accounts file; its faults are reported with its own name and lines.
@@ -49,6 +50,7 @@ impl Validator<'_> {
         inner.warn_of_inline_tokens();
         self.watched.append(&mut inner.watched);
         self.warnings.append(&mut inner.warnings);
+        self.probes.append(&mut inner.probes);
         (accounts, Faults::new(source.name, source.text, inner.faults))
     }
 
@@ -70,17 +72,27 @@ impl Validator<'_> {
         for (index, token) in tokens.iter().enumerate() {
             let number = if count > 1 { format!("[{index}]") } else { String::new() };
             let name = format!("accounts:{}{number}", sid.value);
-            if let Some(key) = self.load_account_key(token, &name) {
+            if let Some((key, probe)) = self.load_account_key(token, &name) {
+                self.probes.extend(probe.map(|probe| probe.for_account(&sid.value)));
                 into.insert(&sid.value, key);
             }
         }
     }
 
-    fn load_account_key(&mut self, token: &Located<RawToken>, default: &str) -> Option<Key> {
+    fn load_account_key(
+        &mut self,
+        token: &Located<RawToken>,
+        default: &str,
+    ) -> Option<(Key, Option<ProbeKey>)> {
+        let probed = |key: Key, secret: &Secret| {
+            let probe = ProbeKey::new(&key, secret.bytes(), Algorithm::HmacSha1).ok();
+            (key, probe)
+        };
         let source = match &token.value {
             RawToken::Inline(secret) => {
                 self.warn_of_inline(&token.location, secret);
-                return self.make_key(&token.location, default, secret, Algorithm::HmacSha1);
+                let key = self.make_key(&token.location, default, secret, Algorithm::HmacSha1)?;
+                return Some(probed(key, secret));
             }
             RawToken::Source(source) => source,
         };
@@ -91,6 +103,7 @@ impl Validator<'_> {
         let (_, secret) = self.load_secret(&token.location, source, default)?;
         self.warn_of_source(&token.location, source, &secret);
         let name = source.name.as_ref().map_or(default, |name| &name.value);
-        self.make_key(&token.location, name, &secret, Algorithm::HmacSha1)
+        let key = self.make_key(&token.location, name, &secret, Algorithm::HmacSha1)?;
+        Some(probed(key, &secret))
     }
 }

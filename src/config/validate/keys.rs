@@ -6,7 +6,7 @@ use crate::config::{
     raw::{Located, Location, RawAlgorithm, RawSource, RawToken},
     secret::Secret,
 };
-use crate::signature::{Algorithm, Key};
+use crate::signature::{Algorithm, Key, ProbeKey};
 
 /// Maximum number of tokens in a list: each forged request costs one HMAC per token.
 pub(super) const MAX_TOKENS: usize = 16;
@@ -29,7 +29,9 @@ impl Validator<'_> {
         match &token.value {
             RawToken::Inline(secret) => {
                 self.warn_of_inline(&token.location, secret);
-                self.make_key(&token.location, &inline, secret, Algorithm::HmacSha1)
+                let key = self.make_key(&token.location, &inline, secret, Algorithm::HmacSha1)?;
+                self.probes.extend(ProbeKey::new(&key, secret.bytes(), Algorithm::HmacSha1));
+                Some(key)
             }
             RawToken::Source(source) => self.load_key_from(&token.location, source, &inline),
         }
@@ -46,6 +48,13 @@ impl Validator<'_> {
         self.warn_of_source(location, source, &secret);
         let name = source.name.as_ref().map_or(found, |name| name.value.clone());
         let key = self.make_key(location, &name, &secret, algorithm)?;
+        let key = self.validate_selector(source, key)?;
+        self.probes.extend(ProbeKey::new(&key, secret.bytes(), algorithm));
+        Some(key)
+    }
+
+    /// Applies `key_id` or `account_sid`.
+    fn validate_selector(&mut self, source: &RawSource, key: Key) -> Option<Key> {
         match (&source.key_id, &source.account_sid) {
             (None, None) => Some(key),
             (Some(id), None) => Some(key.with_id(&id.value)),

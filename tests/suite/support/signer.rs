@@ -146,3 +146,26 @@ fn signer_base64_matches_rfc_4648() {
         "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"
     );
 }
+
+/// What must not be shown of a request: its signatures, and the values of its query and its body,
+/// as they came and decoded. Values of up to three characters say nothing.
+pub(crate) fn values_of(request: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(request);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let target = head.split(' ').nth(1).unwrap_or_default();
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let mut values: Vec<String> = head
+        .lines()
+        .filter(|line| line.to_ascii_lowercase().contains("signature"))
+        .filter_map(|line| line.split_once(':').map(|(_, value)| value.trim().to_owned()))
+        .collect();
+    for encoded in [query, body] {
+        values
+            .extend(encoded.split('&').filter_map(|part| Some(part.split_once('=')?.1.to_owned())));
+        let decoded = pairs_of(encoded.as_bytes()).into_iter();
+        values.extend(decoded.map(|(_, value)| String::from_utf8_lossy(&value).into_owned()));
+    }
+    let account = |value: &str| value.starts_with("AC") && value.len() == 34;
+    values.retain(|value| value.len() > 3 && !account(value));
+    values
+}
