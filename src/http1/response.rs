@@ -90,6 +90,13 @@ impl ResponseHead {
         !matches!(self.status, 100..=199 | 204 | 304)
     }
 
+    /// Returns whether the head speaks of a body. Of an interim response that is a contradiction.
+    #[must_use]
+    pub fn announces_body(&self) -> bool {
+        self.fields.contains(FieldName::ContentLength)
+            || self.fields.contains(FieldName::TransferEncoding)
+    }
+
     /// Returns whether the app keeps the connection open after this response (RFC 9112 §9.3).
     #[must_use]
     pub fn keeps_alive(&self) -> bool {

@@ -3,7 +3,6 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    ops::Range,
     pin::pin,
     task::{Context, Poll, Waker, ready},
     time::Duration,
@@ -134,7 +133,7 @@ impl Connection {
     pub(super) async fn send(&mut self, request: &mut UpstreamRequest, limit: Duration) -> Attempt {
         (self.writing, self.reading) = (Writing::Init, Reading::Head);
         let Self { transport, writing, .. } = self;
-        let (is_head, mut interims) = (request.is_head, 0..MAX_INTERIM);
+        let (is_head, mut interims) = (request.is_head, Interims::default());
         let UpstreamRequest { head, body, replay, .. } = request;
         let mut pair = IoPair([head, body]);
         let received = transport.timeout(limit, |io, cx| {
@@ -156,14 +155,19 @@ impl Connection {
             Err(Elapsed) => return Attempt::Failed(Failure::Timeout),
         };
         self.unsent = pair.0.concat().into();
-        self.begin_response(head, is_head)
+        self.begin_response(head, is_head, interims.announced_body)
     }
 
-    fn begin_response(&mut self, mut head: ResponseHead, is_head: bool) -> Attempt {
+    fn begin_response(
+        &mut self,
+        mut head: ResponseHead,
+        is_head: bool,
+        is_contradictory: bool,
+    ) -> Attempt {
         let Ok(framing) = head.normalize_framing(is_head) else {
             return Attempt::Failed(Failure::Failed);
         };
-        let is_reusable = framing.is_reusable && head.keeps_alive();
+        let is_reusable = framing.is_reusable && head.keeps_alive() && !is_contradictory;
         self.reading = Reading::Body { decoder: framing.body.into(), is_reusable };
         self.end_body();
         Attempt::Answered(head)
@@ -290,17 +294,35 @@ impl Connection {
     }
 }
 
+/// The interim responses before a response.
+#[derive(Default)]
+struct Interims {
+    count: usize,
+    /// One of them announced a body, which it cannot have (RFC 9110 §15.2): an app that sends it all
+    /// the same would have it taken for the next response.
+    announced_body: bool,
+}
+
+impl Interims {
+    /// Counts an interim response; `false` if there are too many.
+    fn add(&mut self, head: &ResponseHead) -> bool {
+        self.count = self.count.saturating_add(1);
+        self.announced_body |= head.announces_body();
+        self.count <= MAX_INTERIM
+    }
+}
+
 /// Reads the next head that is not interim; `None` where none will come.
 fn poll_response_head(
     io: &mut BufferedStream<Socket>,
-    interims: &mut Range<usize>,
+    interims: &mut Interims,
     cx: &mut Context<'_>,
 ) -> Poll<Option<ResponseHead>> {
     loop {
         let head = io.poll_head(|buf, scanner| ResponseHead::parse(buf, scanner, MAX_HEAD), cx);
         match ready!(head) {
             Ok(head) if !is_interim(head.status) => return Poll::Ready(Some(head)),
-            Ok(_) if interims.next().is_some() => {}
+            Ok(head) if interims.add(&head) => {}
             Ok(_) | Err(_) => return Poll::Ready(None),
         }
     }
@@ -432,6 +454,12 @@ mod tests {
             (false, "HTTP/1.1 204 No Content\r\n\r\n", true),
             (false, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi and more", false),
             (true, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false),
+            (false, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", true),
+            (
+                false,
+                "HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+                false,
+            ),
             (false, "HTTP/1.1 304 Not Modified\r\n\r\n", false),
             (false, "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", false),
             (false, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", false),
