@@ -200,7 +200,7 @@ impl<'w, S: Stream> Connection<'w, S> {
     /// Answers bytes that are not a head.
     async fn reject(mut self, error: HeadError) -> Disposition<S> {
         tracing::debug!(peer = ?self.peer, ?error, "unreadable head");
-        self.worker.shared.observer.record_unreadable();
+        self.worker.shared.observer.record_unreadable(error);
         let idle_timeout = self.snapshot.limits.response_idle_timeout;
         let text = invalid_head(error);
         match self.transport.write_all(IoPair([&text, b""]), idle_timeout).await {

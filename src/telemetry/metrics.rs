@@ -11,6 +11,7 @@ use prometheus::{
 
 use super::{outcome::Outcome, route_counters::RouteCounters, verdict::Verdict};
 use crate::gate::Proven;
+use crate::http1::HeadError;
 
 /// Histogram buckets in seconds, from a refusal by the head alone to Twilio's 15 s timeout.
 const BUCKETS: [f64; 12] =
@@ -123,8 +124,14 @@ impl Metrics {
         Arc::new(RouteCounters::new(&self.requests, path))
     }
 
-    pub(super) fn record_unreadable(&self) {
-        self.requests.with_label_values(&["", "malformed", "unreadable"]).inc();
+    pub(super) fn record_unreadable(&self, error: HeadError) {
+        let (verdict, reason) = match error {
+            HeadError::Overloaded => ("refused", "overloaded"),
+            HeadError::Malformed | HeadError::TargetTooLong | HeadError::TooLarge => {
+                ("malformed", "unreadable")
+            }
+        };
+        self.requests.with_label_values(&["", verdict, reason]).inc();
     }
 
     pub(super) fn record(&self, outcome: &Outcome, duration: Duration) {

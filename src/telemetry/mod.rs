@@ -32,6 +32,7 @@ pub use traces::{Spans, parent};
 pub use verdict::Verdict;
 
 use crate::gate::Refusal;
+use crate::http1::HeadError;
 use outcome::ExchangeId;
 
 /// Maximum log lines per second for requests without a signature.
@@ -101,8 +102,8 @@ impl Observer {
     }
 
     /// Counts input that could not be parsed as HTTP. It has no log line.
-    pub fn record_unreadable(&self) {
-        self.metrics.record_unreadable();
+    pub fn record_unreadable(&self, error: HeadError) {
+        self.metrics.record_unreadable(error);
     }
 
     /// Returns all metrics in the Prometheus text format.
