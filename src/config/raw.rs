@@ -240,7 +240,7 @@ pub struct RawLimits {
     pub response_idle_timeout: Option<Located<HumanDuration>>,
     /// Maximum idle time of an upstream connection; keep it below the app's own keep-alive timeout. Default: "1s".
     pub upstream_idle_timeout: Option<Located<HumanDuration>>,
-    /// Maximum number of idle upstream connections, per worker and upstream. Default: 128.
+    /// Maximum number of idle upstream connections. Default: `max_in_flight`.
     pub upstream_idle_connections: Option<Located<usize>>,
     /// Maximum silence in a WebSocket tunnel. Default: "5m".
     pub tunnel_idle_timeout: Option<Located<HumanDuration>>,

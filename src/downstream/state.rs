@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use super::shutdown::Shutdown;
 use crate::config::{Config, Faults};
 use crate::gate::ReplayCache;
-use crate::limits::{ConnectionLimit, InFlightLimit, Limits, MemoryBudget};
+use crate::limits::{ConnectionLimit, CountLimit, Limits, MemoryBudget};
 use crate::routes::{Route, Table};
 use crate::telemetry::{Exporters, Metrics, Observer, RouteCounters};
 
@@ -43,7 +43,8 @@ pub struct Shared {
     pub shutdown: Shutdown,
     pub(super) connection_limit: Arc<ConnectionLimit>,
     pub(super) memory_budget: Arc<MemoryBudget>,
-    pub(super) in_flight_limit: Arc<InFlightLimit>,
+    pub(super) in_flight_limit: Arc<CountLimit>,
+    pub(super) idle_upstream_limit: Arc<CountLimit>,
     pub(super) replay_cache: ReplayCache,
 }
 
@@ -62,6 +63,7 @@ impl Shared {
             connection_limit: Arc::new(ConnectionLimit::for_descriptors(descriptors())),
             memory_budget: Arc::default(),
             in_flight_limit: Arc::default(),
+            idle_upstream_limit: Arc::default(),
             replay_cache: ReplayCache::default(),
             shutdown: Shutdown::default(),
         })

@@ -18,7 +18,8 @@ pub struct Worker {
 impl Worker {
     /// `alive` is dropped with the last connection and the last request that is being sent.
     pub(super) fn new(shared: Arc<Shared>, alive: mpsc::Sender<()>) -> Self {
-        let forwarder = Forwarder::new(Arc::clone(&shared.in_flight_limit), alive);
+        let (in_flight, idle) = (&shared.in_flight_limit, &shared.idle_upstream_limit);
+        let forwarder = Forwarder::new(Arc::clone(in_flight), Arc::clone(idle), alive);
         Self { shared, forwarder }
     }
 

@@ -3,14 +3,14 @@
 //! Each limiter counts for the whole process; each permit releases its share on drop.
 
 mod connections;
-mod in_flight;
+mod count;
 mod memory;
 mod peer;
 
 use std::time::Duration;
 
 pub use connections::{ConnectionLimit, ConnectionPermit, LimitReached};
-pub use in_flight::{InFlightLimit, InFlightPermit};
+pub use count::{CountLimit, CountPermit};
 pub use memory::{MemoryBudget, Reservation};
 
 /// `[limits]`: bounds on one connection, one request and the whole process.
@@ -49,7 +49,8 @@ pub struct Limits {
     /// Maximum time that an unused upstream connection is kept. Shorter than gunicorn's 2 s and Node's 5 s,
     /// so that the app is never the first to close.
     pub upstream_idle_timeout: Duration,
-    /// Maximum unused upstream connections, per worker and upstream.
+    /// Maximum unused upstream connections of the whole process. Default: `max_in_flight`, so that a
+    /// connection is closed only when it was not in use for `upstream_idle_timeout`.
     pub upstream_idle_connections: usize,
     /// Maximum time without data in either direction of a WebSocket tunnel.
     pub tunnel_idle_timeout: Duration,
@@ -79,7 +80,7 @@ impl Default for Limits {
             response_timeout: Duration::from_secs(14),
             response_idle_timeout: Duration::from_secs(30),
             upstream_idle_timeout: Duration::from_secs(1),
-            upstream_idle_connections: 128,
+            upstream_idle_connections: 1024,
             tunnel_idle_timeout: Duration::from_secs(300),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
@@ -131,11 +132,11 @@ mod tests {
     /// The limiters and everything that is held of them.
     struct Process {
         connections: Arc<ConnectionLimit>,
-        in_flight: Arc<InFlightLimit>,
+        in_flight: Arc<CountLimit>,
         memory: Arc<MemoryBudget>,
         permits: Vec<ConnectionPermit>,
         parked: Vec<Pin<Box<dyn Future<Output = ()>>>>,
-        requests: Vec<InFlightPermit>,
+        requests: Vec<CountPermit>,
         /// Reservations and their bytes.
         bodies: Vec<(Reservation, u64)>,
     }
@@ -222,7 +223,7 @@ mod tests {
         fn assert_counts(&self) {
             assert_eq!(self.connections.connections(), self.permits.len());
             assert_eq!(self.connections.parked(), self.parked.len());
-            assert_eq!(self.in_flight.in_flight(), self.requests.len());
+            assert_eq!(self.in_flight.count(), self.requests.len());
             let bytes: u64 = self.bodies.iter().map(|(_, size)| size).sum();
             assert_eq!(self.memory.reserved_bytes(), bytes);
         }

@@ -24,7 +24,7 @@ pub use tunnel::Tunnel;
 
 use crate::gate::Admitted;
 use crate::http1::{Field, FieldName, Fields, ResponseHead};
-use crate::limits::{InFlightLimit, InFlightPermit, Limits};
+use crate::limits::{CountLimit, CountPermit, Limits};
 use crate::routes::Route;
 use connection::{Attempt, Connection};
 use header_filter::HeaderFilter;
@@ -37,7 +37,7 @@ use response_body::{ActiveBody, IdleTimer};
 #[derive(Debug)]
 pub struct Forwarder {
     pool: Arc<Pool>,
-    in_flight_limit: Arc<InFlightLimit>,
+    in_flight_limit: Arc<CountLimit>,
     /// Held by whatever goes on when the connections of clients have ended.
     alive: mpsc::Sender<()>,
 }
@@ -66,11 +66,15 @@ impl UpstreamResponse {
 }
 
 impl Forwarder {
-    /// Creates a forwarder without connections. Drops its clones of `alive` when nothing is left to
-    /// be sent.
+    /// Creates a forwarder without connections. The limits count the requests in flight and the idle
+    /// connections of all workers. Drops its clones of `alive` when nothing is left to be sent.
     #[must_use]
-    pub fn new(in_flight_limit: Arc<InFlightLimit>, alive: mpsc::Sender<()>) -> Self {
-        Self { pool: Pool::start(), in_flight_limit, alive }
+    pub fn new(
+        in_flight_limit: Arc<CountLimit>,
+        idle_limit: Arc<CountLimit>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        Self { pool: Pool::start(idle_limit), in_flight_limit, alive }
     }
 
     /// Forwards the request unchanged and returns the app's response as it begins; its body follows
@@ -125,7 +129,7 @@ impl Forwarder {
         head: ResponseHead,
         connection: Box<Connection>,
         request: UpstreamRequest,
-        permit: InFlightPermit,
+        permit: CountPermit,
         limits: &Limits,
     ) -> Box<UpstreamResponse> {
         let reservation = connection.has_unsent().then_some(request.reservation);

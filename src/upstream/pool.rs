@@ -9,12 +9,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{connection::Connection, pool_key::PoolKey};
 use crate::http1::{FieldName, ResponseHead};
-use crate::limits::Limits;
+use crate::limits::{CountLimit, CountPermit, Limits};
 
 /// The idle connections of one worker, the most recently used on top. A request that finds none
 /// opens one; nothing waits here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
+    /// Counts the idle connections of all workers.
+    idle_limit: Arc<CountLimit>,
     /// A list, not a map: there are few upstreams, and comparing their addresses is cheaper than
     /// hashing their names.
     idle: Mutex<Vec<(PoolKey, Vec<IdleConnection>)>>,
@@ -24,9 +26,10 @@ pub(super) struct Pool {
 struct IdleConnection {
     connection: Box<Connection>,
     expires: Instant,
+    _permit: CountPermit,
 }
 
-/// For how long a connection may be kept, and among how many.
+/// For how long a connection may be kept, and among how many of the whole process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeepAlive {
     pub(super) period: Duration,
@@ -60,8 +63,8 @@ fn timeout_hint(value: &[u8]) -> Option<Duration> {
 
 impl Pool {
     /// Creates an empty pool, and a task that closes expired connections until the pool is dropped.
-    pub(super) fn start() -> Arc<Self> {
-        let pool = Arc::new(Self::default());
+    pub(super) fn start(idle_limit: Arc<CountLimit>) -> Arc<Self> {
+        let pool = Arc::new(Self { idle_limit, idle: Mutex::default() });
         tokio::spawn(sweep(Arc::downgrade(&pool)));
         pool
     }
@@ -90,15 +93,15 @@ impl Pool {
         if keep_alive.period.is_zero() || !connection.is_reusable() {
             return;
         }
+        let Some(permit) = self.idle_limit.try_acquire(keep_alive.max_connections) else { return };
         let mut idle = self.idle();
         let known = idle.iter().position(|(known, _)| known == connection.key());
         let index = known.unwrap_or_else(|| {
             idle.push((connection.key().clone(), Vec::new()));
             idle.len().saturating_sub(1)
         });
-        let Some((_, stack)) = idle.get_mut(index) else { return };
-        if stack.len() < keep_alive.max_connections {
-            stack.push(IdleConnection { connection, expires });
+        if let Some((_, stack)) = idle.get_mut(index) {
+            stack.push(IdleConnection { connection, expires, _permit: permit });
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     connection::Connection,
     pool::{KeepAlive, Pool},
 };
-use crate::limits::{InFlightPermit, Reservation};
+use crate::limits::{CountPermit, Reservation};
 
 /// A response body, streamed as the app sends it. Polling it drives the upstream connection; at its
 /// end the connection returns to the pool. Dropped before its end, it closes the connection.
@@ -37,7 +37,7 @@ pub(super) struct ActiveBody {
     /// Longest pause of the app while a client waits for data.
     pub(super) idle_timeout: Duration,
     /// Counts the request as in flight.
-    pub(super) _permit: InFlightPermit,
+    pub(super) _permit: CountPermit,
     /// Memory of a request body that is not sent whole when the response begins.
     pub(super) reservation: Option<Reservation>,
     /// Keeps the worker from ending.

@@ -70,9 +70,8 @@ impl Validator<'_> {
         ] {
             *number = self.validate_count(written.as_ref(), key, *number);
         }
-        if let Some(kept) = &raw.upstream_idle_connections {
-            limits.upstream_idle_connections = kept.value;
-        }
+        let kept = raw.upstream_idle_connections.as_ref().map(|located| located.value);
+        limits.upstream_idle_connections = kept.unwrap_or(limits.max_in_flight);
     }
 
     fn set_sizes(&mut self, raw: &RawLimits, routes: &[Route], limits: &mut Limits) {

@@ -1,6 +1,10 @@
 //! Reuse of connections to the app, and requests around the moment at which the app closes one.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
 
 use crate::support::{
     gate::Gate,
@@ -19,6 +23,36 @@ fn upstream_connections_are_reused() {
         assert_eq!(client.response().text(), TWIML);
     }
     assert_eq!((upstream.requests().len(), upstream.connections()), (10, 1));
+}
+
+/// Sends a request over each of 300 connections, twice; the app answers when all have arrived. Returns
+/// the number of connections to the app.
+fn connections_for_two_rounds(config: &str) -> usize {
+    const CLIENTS: usize = 300;
+    let all_arrived = Arc::new(Barrier::new(CLIENTS));
+    let upstream = Upstream::playing(move |_| {
+        all_arrived.wait();
+        Answer::twiml()
+    });
+    let gate = Gate::with(&upstream, config);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| gate.connect()).collect();
+    for round in 0..2 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(&Message::form("/voice", &format!("n={round}.{number}")).signed().bytes());
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().status, 200);
+        }
+    }
+    upstream.connections()
+}
+
+#[test]
+fn as_many_upstream_connections_are_kept_as_were_in_use() {
+    let config = "[limits]\nupstream_idle_timeout = \"20s\"";
+    assert_eq!(connections_for_two_rounds(config), 300);
+    let config = format!("{config}\nupstream_idle_connections = 100");
+    assert_eq!(connections_for_two_rounds(&config), 500, "100 of 300 are kept");
 }
 
 /// The app reads the whole request and closes. It may have acted on it, so a retry is not safe.
