@@ -4,6 +4,7 @@ use std::{
     io::{self, IsTerminal},
     process::{self, ExitCode},
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -92,10 +93,18 @@ fn start_log() -> io::Result<LogWriter> {
     Ok(log)
 }
 
+/// Signals within this time of the first are the same stop: `timeout` and some supervisors signal the
+/// process and its group.
+const SAME_STOP: Duration = Duration::from_secs(1);
+
 /// Exits at once on a second signal, without waiting for the drain.
 fn exit_on_next_signal(mut signals: Signals, log: LogWriter) -> io::Result<()> {
+    let first = Instant::now();
     let wait = move || {
         signals.wait();
+        while first.elapsed() < SAME_STOP {
+            signals.wait();
+        }
         tracing::warn!("second stop signal: stopping at once");
         log.flush();
         process::exit(FAILURE.into());

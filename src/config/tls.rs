@@ -16,7 +16,7 @@ use rustls::{
         CryptoProvider,
         ring::{self, Ticketer},
     },
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, pem, pem::PemObject},
     server::{VerifierBuilderError, WebPkiClientVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -35,6 +35,8 @@ pub struct Tls {
     pub server: Arc<ServerConfig>,
     /// Validity of the leaf certificate.
     pub validity: Validity,
+    /// The CAs of the certificates that clients must present; none: no certificate is asked for.
+    pub client_ca: Arc<[TrustAnchor<'static>]>,
 }
 
 /// The validity period of a certificate (RFC 5280, section 4.1.2.5).
@@ -145,6 +147,7 @@ pub(super) fn server(
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(refusal)?;
+    let anchors = client_ca.iter().flat_map(|roots| roots.roots.iter().cloned()).collect();
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(roots) => {
@@ -161,7 +164,7 @@ pub(super) fn server(
     // A new ticket key for each configuration: a client that the next one would not accept cannot
     // resume a session from before the reload.
     server.ticketer = Ticketer::new().map_err(refusal)?;
-    Ok(Tls { server: Arc::new(server), validity })
+    Ok(Tls { server: Arc::new(server), validity, client_ca: anchors })
 }
 
 /// Builds the client configuration for https upstreams, with a client certificate if given.

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    client::Client,
     http1::{self, Disposition},
     http2,
     shutdown::LINGER,
@@ -37,22 +38,20 @@ pub(super) async fn serve(
     peer: Option<IpAddr>,
     permit: ConnectionPermit,
 ) {
-    let tls = worker.shared.snapshot.load().tls.clone();
+    let snapshot = worker.shared.snapshot.load_full();
+    let client = Client::new(peer, &snapshot);
+    let tls = snapshot.tls.as_ref().map(|tls| Arc::clone(&tls.server));
+    drop(snapshot); // a connection outlives many of them
     match tls {
-        None => serve_cleartext(&worker, socket, peer).await,
+        None => serve_cleartext(&worker, socket, client).await,
         // Boxed: keeps the future of cleartext connections small.
-        Some(tls) => Box::pin(serve_tls(&worker, &tls, socket, peer)).await,
+        Some(tls) => Box::pin(serve_tls(&worker, &tls, socket, client)).await,
     }
     drop(permit);
 }
 
 /// Waits for the client, accepts TLS, and serves the protocol that ALPN chose.
-async fn serve_tls(
-    worker: &Arc<Worker>,
-    tls: &Arc<ServerConfig>,
-    socket: Socket,
-    peer: Option<IpAddr>,
-) {
+async fn serve_tls(worker: &Arc<Worker>, tls: &Arc<ServerConfig>, socket: Socket, client: Client) {
     let shared = &worker.shared;
     let head_timeout = shared.snapshot.load().limits.head_timeout;
     // A silent client costs no handshake, and can be evicted.
@@ -67,9 +66,9 @@ async fn serve_tls(
         return;
     }
     match accept_tls(tls, socket, head_timeout).await {
-        Ok((stream, Protocol::Http1)) => serve_http1(worker, stream, Bytes::new(), peer).await,
-        Ok((stream, Protocol::Http2)) => http2::serve(worker, stream, Bytes::new(), peer).await,
-        Err(error) => tracing::debug!(?peer, %error, "TLS handshake failed"),
+        Ok((stream, Protocol::Http1)) => serve_http1(worker, stream, Bytes::new(), client).await,
+        Ok((stream, Protocol::Http2)) => http2::serve(worker, stream, Bytes::new(), client).await,
+        Err(error) => tracing::debug!(peer = ?client.peer, %error, "TLS handshake failed"),
     }
 }
 
@@ -78,7 +77,7 @@ async fn serve_tls(
 pub(super) async fn serve_cleartext<S: Stream>(
     worker: &Arc<Worker>,
     mut stream: S,
-    peer: Option<IpAddr>,
+    client: Client,
 ) {
     let head_timeout = worker.shared.snapshot.load().limits.head_timeout;
     let Some(mut first) = park(worker, &mut stream, head_timeout).await else {
@@ -93,10 +92,10 @@ pub(super) async fn serve_cleartext<S: Stream>(
             }
         }
         if first.starts_with(HTTP2_PREFACE) {
-            return Box::pin(http2::serve(worker, stream, first, peer)).await;
+            return Box::pin(http2::serve(worker, stream, first, client)).await;
         }
     }
-    serve_http1(worker, stream, first, peer).await;
+    serve_http1(worker, stream, first, client).await;
 }
 
 /// Serves HTTP/1.1 and idles, in turn. `first` are bytes of a request that were read already.
@@ -104,7 +103,7 @@ async fn serve_http1<S: Stream>(
     worker: &Arc<Worker>,
     mut stream: S,
     mut first: Bytes,
-    peer: Option<IpAddr>,
+    client: Client,
 ) {
     let mut idle_timeout = worker.shared.snapshot.load().limits.head_timeout; // before a first request
     loop {
@@ -116,7 +115,7 @@ async fn serve_http1<S: Stream>(
         }
         idle_timeout = worker.shared.snapshot.load().limits.idle_timeout;
         // Boxed: keeps the future of an idle connection small.
-        let served = Box::pin(http1::serve(worker, stream, std::mem::take(&mut first), peer));
+        let served = Box::pin(http1::serve(worker, stream, std::mem::take(&mut first), &client));
         stream = match served.await {
             Disposition::Idle(stream) => stream,
             Disposition::Upgraded(stream, prefix, tunnel) => {

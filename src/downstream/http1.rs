@@ -14,6 +14,7 @@ use tokio::task::yield_now;
 
 use super::{
     Snapshot,
+    client::Client,
     handler::{FREE_HEAD, RequestHandler},
     response::{Response, invalid_head},
     worker::Worker,
@@ -48,7 +49,7 @@ pub(super) enum Disposition<S> {
 /// The HTTP/1.1 state of a client's connection.
 struct Connection<'w, S> {
     worker: &'w Worker,
-    peer: Option<IpAddr>,
+    client: &'w Client,
     /// The configuration of the request in hand.
     snapshot: Arc<Snapshot>,
     transport: Transport<S>,
@@ -93,10 +94,10 @@ pub(super) async fn serve<S: Stream>(
     worker: &Arc<Worker>,
     stream: S,
     first: Bytes,
-    peer: Option<IpAddr>,
+    client: &Client,
 ) -> Disposition<S> {
-    let handler = RequestHandler::new(Arc::clone(worker), peer);
-    let mut connection = Connection::new(worker, peer, stream, &first);
+    let handler = RequestHandler::new(Arc::clone(worker), client.peer);
+    let mut connection = Connection::new(worker, client, stream, &first);
     loop {
         let head = match connection.read_head().await {
             ReadHead::Head(head) => Arc::new(head),
@@ -124,10 +125,10 @@ pub(super) async fn serve<S: Stream>(
 }
 
 impl<'w, S: Stream> Connection<'w, S> {
-    fn new(worker: &'w Worker, peer: Option<IpAddr>, stream: S, first: &[u8]) -> Self {
+    fn new(worker: &'w Worker, client: &'w Client, stream: S, first: &[u8]) -> Self {
         Self {
             worker,
-            peer,
+            client,
             snapshot: worker.shared.snapshot.load_full(),
             transport: Transport::new(stream, first),
             body: BodyDecoder::Length(0),
@@ -152,8 +153,11 @@ impl<'w, S: Stream> Connection<'w, S> {
             }
         }
         self.snapshot = self.worker.shared.snapshot.load_full();
+        if !self.client.is_current(&self.snapshot) {
+            return ReadHead::Eof;
+        }
         let limits = &self.snapshot.limits;
-        let mut memory = HeadMemory::new(self.worker, self.peer, limits);
+        let mut memory = HeadMemory::new(self.worker, self.client.peer, limits);
         let head = self.transport.timeout(limits.head_timeout, |io, cx| {
             io.poll_head(
                 |buf, scanner| {
@@ -199,7 +203,7 @@ impl<'w, S: Stream> Connection<'w, S> {
 
     /// Answers bytes that are not a head.
     async fn reject(mut self, error: HeadError) -> Disposition<S> {
-        tracing::debug!(peer = ?self.peer, ?error, "unreadable head");
+        tracing::debug!(peer = ?self.client.peer, ?error, "unreadable head");
         self.worker.shared.observer.record_unreadable(error);
         let idle_timeout = self.snapshot.limits.response_idle_timeout;
         let text = invalid_head(error);
@@ -216,8 +220,10 @@ impl<'w, S: Stream> Connection<'w, S> {
     ) -> AfterResponse {
         // An unread body that has arrived already need not end the connection.
         while let Ok(Some(_unwanted)) = self.body.decode(&mut self.transport.io.read_buf) {}
-        let is_shutting_down = self.worker.shared.shutdown.is_shutting_down();
-        let keep_alive = self.body.is_complete() && head.keeps_alive() && !is_shutting_down;
+        let shared = &self.worker.shared;
+        let may_go_on =
+            !shared.shutdown.is_shutting_down() && self.client.is_current(&shared.snapshot.load());
+        let keep_alive = self.body.is_complete() && head.keeps_alive() && may_go_on;
         let tunnel = response.take_tunnel();
         let mut write_buf = std::mem::take(&mut self.write_buf);
         let (encoder, keep_alive) = response.write_head(head, keep_alive, &mut write_buf);

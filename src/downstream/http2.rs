@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     io,
-    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -25,6 +24,7 @@ use tokio::time::sleep;
 
 use super::{
     activity::{Activity, StreamExecutor},
+    client::Client,
     handler::RequestHandler,
     response::Http2ResponseBody,
     shutdown::LINGER,
@@ -53,21 +53,25 @@ pub(super) async fn serve<S: Stream>(
     worker: &Arc<Worker>,
     stream: S,
     first: Bytes,
-    peer: Option<IpAddr>,
+    client: Client,
 ) {
     let limits = worker.shared.snapshot.load().limits.clone();
     let activity = Arc::new(Activity::default());
+    let peer = client.peer;
+    let client = Arc::new(client);
     let handler = Arc::new(RequestHandler::new(Arc::clone(worker), peer));
     let service = service_fn({
-        let worker = Arc::clone(worker);
-        move |request| respond(Arc::clone(&worker), Arc::clone(&handler), request)
+        let (worker, client) = (Arc::clone(worker), Arc::clone(&client));
+        move |request| {
+            respond(Arc::clone(&worker), Arc::clone(&handler), Arc::clone(&client), request)
+        }
     });
     let executor = StreamExecutor::new(Arc::clone(worker), peer, Arc::clone(&activity));
     let mut streams = executor.streams();
     let stream = TokioIo::new(PrefixedIo::new(first, stream));
     let connection = builder(executor, &limits).serve_connection(stream, service);
     let mut connection = pin!(connection);
-    let mut idle = pin!(idle(worker, &activity, &limits));
+    let mut idle = pin!(idle(worker, &client, &activity, &limits));
     let mut closing: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let ended = poll_fn(|cx| {
         if closing.is_none() && idle.as_mut().poll(cx).is_ready() {
@@ -90,9 +94,9 @@ pub(super) async fn serve<S: Stream>(
     }
 }
 
-/// Returns once the connection is to accept no more streams: the process shuts down, or no stream
-/// is open and the connection is evicted or has idled for too long.
-async fn idle(worker: &Worker, activity: &Activity, limits: &Limits) {
+/// Returns once the connection is to accept no more streams: the process shuts down, `client_ca` has
+/// changed, or no stream is open and the connection is evicted or has idled for too long.
+async fn idle(worker: &Worker, client: &Client, activity: &Activity, limits: &Limits) {
     let shared = &worker.shared;
     loop {
         // Only while no stream is open is the connection among those that can be evicted.
@@ -104,7 +108,7 @@ async fn idle(worker: &Worker, activity: &Activity, limits: &Limits) {
             () = sleep(TICK_INTERVAL) => {}
         }
         let timeout = if activity.has_begun() { limits.idle_timeout } else { limits.head_timeout };
-        if activity.idle_for() >= timeout {
+        if activity.idle_for() >= timeout || !client.is_current(&shared.snapshot.load()) {
             return;
         }
     }
@@ -128,6 +132,7 @@ fn builder(executor: StreamExecutor, limits: &Limits) -> http2::Builder<StreamEx
 async fn respond(
     worker: Arc<Worker>,
     handler: Arc<RequestHandler>,
+    client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<hyper::Response<Http2ResponseBody>, Infallible> {
     let snapshot = worker.shared.snapshot.load_full(); // one per request
@@ -136,7 +141,10 @@ async fn respond(
         let path = parts.uri.path();
         Arc::new(RequestHead::from_http2(parts.method.as_str(), path, std::iter::empty()))
     };
-    let response = if parts.headers.len() > snapshot.limits.max_headers {
+    let response = if !client.is_current(&snapshot) {
+        // The client may open streams until it has acknowledged the GOAWAY.
+        handler.malformed(&malformed_head(&parts), "outdated_client_certificate")
+    } else if parts.headers.len() > snapshot.limits.max_headers {
         handler.too_many_fields(&malformed_head(&parts))
     } else {
         match to_http1(&mut parts) {

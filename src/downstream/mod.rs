@@ -2,6 +2,7 @@
 
 mod accept;
 mod activity;
+mod client;
 mod connection;
 mod exchange;
 mod handler;

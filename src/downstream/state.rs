@@ -8,10 +8,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prometheus::IntGauge;
-use rustls::ServerConfig;
 
 use super::shutdown::Shutdown;
-use crate::config::{Config, Faults};
+use crate::config::{Config, Faults, Tls};
 use crate::gate::ReplayCache;
 use crate::limits::{ConnectionLimit, CountLimit, Limits, MemoryBudget};
 use crate::routes::{Route, Table};
@@ -25,7 +24,7 @@ pub struct Snapshot {
     /// The limits.
     pub limits: Limits,
     /// TLS for new connections, if the listeners use it.
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<Tls>,
     /// Accepts HTTP/2 without TLS too.
     pub(super) http2_cleartext: bool,
     /// The routes' counters, in the table's order.
@@ -82,7 +81,6 @@ impl Shared {
 impl Snapshot {
     fn new(config: Config, metrics: &Metrics) -> Self {
         let Config { table, limits, http2_cleartext, tls, .. } = config;
-        let tls = tls.map(|tls| tls.server);
         let counters = table.routes().iter().map(|route| metrics.route(&route.path.to_string()));
         let counters = counters.collect();
         Self { table, limits, tls, http2_cleartext, counters }

@@ -4,7 +4,7 @@ use std::{io, net::IpAddr, sync::Arc};
 
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{connection, state::Shared, worker::Worker};
+use super::{client::Client, connection, state::Shared, worker::Worker};
 use crate::config::Config;
 use crate::net::{Listeners, Stream};
 use crate::telemetry::Exporters;
@@ -50,7 +50,8 @@ impl Worker {
 
     /// Serves HTTP over a stream to its end, as over an accepted connection without TLS.
     pub async fn serve<S: Stream>(self: &Arc<Self>, stream: S, peer: Option<IpAddr>) {
-        connection::serve_cleartext(self, stream, peer).await;
+        let client = Client::new(peer, &self.shared.snapshot.load());
+        connection::serve_cleartext(self, stream, client).await;
     }
 }
 

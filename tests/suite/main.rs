@@ -25,6 +25,7 @@ mod properties;
 mod refusals;
 mod reload;
 mod replay;
+mod shutdown;
 mod sockets;
 mod support;
 mod tls;

@@ -158,6 +158,50 @@ fn client_without_certificate_is_refused_when_client_ca_is_set() {
     assert_eq!(app.requests().len(), 1);
 }
 
+#[test]
+fn connections_of_clients_whose_ca_was_removed_end_with_the_request_in_flight() {
+    let (authority, successor, app) = (Authority::new(), Authority::new(), Upstream::start());
+    let with_ca = |ca: &Authority| format!("client_ca = \"{}\"\n", ca.ca().display());
+    let gate = secured(&authority, &app, &with_ca(&authority));
+    let own = authority.issue("twilio.example.com", 2099);
+    let relay = |alpn: &[&str]| Relay::to_tls(authority.client(Some(&own), alpn), gate.address());
+    let http1 = relay(&["http/1.1"]);
+    let (mut busy, mut idle) = (Client::connect(http1.address), Client::connect(http1.address));
+    for reload in 0..2 {
+        busy.send(&voice().bytes());
+        assert_answered(&busy.response());
+        idle.send(&voice().bytes());
+        assert_answered(&idle.response());
+        gate.hang_up(); // the same configuration: connections stay
+        gate.log_entry("reloaded", reload);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let http2 = relay(&["h2"]);
+        let stream = TokioIo::new(TcpStream::connect(http2.address).await.unwrap());
+        let (mut sender, driver) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        let driver = tokio::spawn(driver);
+        let unsigned = || Request::get(format!("{ORIGIN}/voice")).body(Full::<Bytes>::default());
+        let response = sender.send_request(unsigned().unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::IM_A_TEAPOT);
+        busy.send(&voice().head()); // a request in flight
+        gate.rewrite(&guarded(&app, &format!("{TLS}{}", with_ca(&successor))));
+        gate.log_entry("reloaded", 2);
+        if let Ok(response) = sender.send_request(unsigned().unwrap()).await {
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        }
+        let closed = tokio::time::timeout(Duration::from_secs(20), driver).await;
+        closed.expect("the HTTP/2 connection ends").unwrap().ok();
+    });
+    busy.send(b"To=%2B1");
+    let last = busy.response();
+    assert_answered(&last);
+    assert_eq!(last.values("Connection"), ["close"]);
+    idle.send(&voice().bytes());
+    assert!(idle.try_response().is_err(), "closed without a response");
+    assert_eq!(app.requests().len(), 5);
+}
+
 /// The response to a request over an open connection; `None` if it closes without one.
 fn asked(line: &mut (impl Read + Write)) -> Option<String> {
     line.write_all(&voice().bytes()).ok()?;

@@ -164,16 +164,3 @@ fn concurrent_clients_get_their_own_responses() {
     });
     assert_eq!(upstream.requests().len(), 160);
 }
-
-#[test]
-fn in_flight_request_completes_before_shutdown() {
-    let upstream = Upstream::answering(Answer::twiml().pausing(Duration::from_millis(300)));
-    let mut gate = Gate::before(&upstream);
-    let mut client = gate.connect();
-    client.send(&Message::form("/voice", "a=1").signed().bytes());
-    upstream.wait_for(1);
-    gate.terminate();
-    assert_eq!(client.response().text(), TWIML);
-    assert!(client.is_at_end());
-    assert_eq!(gate.exit_code(), Some(0));
-}
