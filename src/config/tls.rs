@@ -26,6 +26,7 @@ use x509_cert::{
 };
 use zeroize::Zeroizing;
 
+use super::warning::WarningKind;
 use crate::routes::ClientTls;
 
 /// TLS of the listeners.
@@ -46,6 +47,24 @@ pub struct Validity {
     pub from: SystemTime,
     /// `notAfter`
     pub until: SystemTime,
+}
+
+impl Validity {
+    /// Returns the warning that is due at `now`: the certificate has expired, has less than a third
+    /// of its life left, or is not valid yet. A third, as Let's Encrypt renews: lifetimes shrink, and
+    /// a fixed number of days would be too late for some and too early for others.
+    #[must_use]
+    pub fn warning(self, now: SystemTime) -> Option<WarningKind> {
+        if now < self.from {
+            return Some(WarningKind::NotYetValid(self.from));
+        }
+        let life = self.until.duration_since(self.from).unwrap_or_default();
+        match self.until.duration_since(now) {
+            Err(_) => Some(WarningKind::Expired(self.until)),
+            Ok(left) if left.saturating_mul(3) < life => Some(WarningKind::ExpiresSoon(self.until)),
+            Ok(_) => None,
+        }
+    }
 }
 
 /// A certificate chain with its private key.
@@ -250,6 +269,8 @@ fn parse_validity(leaf: &CertificateDer<'_>, file: &Path) -> Result<Validity, Tl
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
@@ -295,6 +316,25 @@ mod tests {
         server(identity(), Some(read_roots(&cert).unwrap())).unwrap();
         client(read_roots(&cert).unwrap(), Some(identity())).unwrap();
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn warning_is_due_in_the_last_third_of_a_certificate_s_life() {
+        let day = |number: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(number * 86_400);
+        let validity = Validity { from: day(100), until: day(190) };
+        let due = |number| validity.warning(day(number)).map(|warning| warning.to_string());
+        for (number, text) in [
+            (99, Some("not valid")),
+            (100, None),
+            (160, None),
+            (161, Some("the certificate expires on 1970-07-10")),
+            (191, Some("the certificate expired on 1970-07-10")),
+        ] {
+            let warning = due(number);
+            let is_due =
+                text.is_none_or(|text| warning.as_ref().is_some_and(|all| all.contains(text)));
+            assert!(is_due && warning.is_some() == text.is_some(), "{number}: {warning:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{admin, reload::Reload};
+use super::{admin, expiry, reload::Reload};
 use crate::config::{Config, Sources};
 use crate::downstream::Shared;
 use crate::net::{Acceptor, Listen, Listener, Listeners};
@@ -51,6 +51,7 @@ impl ControlThread {
                 if let Some(reload) = reload {
                     tokio::spawn(reload.run(Arc::clone(&shared)));
                 }
+                tokio::spawn(expiry::watch(Arc::clone(&shared)));
                 if let Some(admin) = admin {
                     tokio::spawn(admin::serve(admin, shared));
                 }

@@ -27,6 +27,9 @@ const MAX_QUIET_WAIT: Duration = Duration::from_secs(2);
 /// Interval between checks where inotify is not available.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Longest chain of symlinks that is followed, as in Linux (path_resolution(7)).
+const MAX_SYMLINKS: usize = 40;
+
 /// Watches a set of files; remembers their fingerprints at the last check.
 pub(super) struct FileWatcher {
     files: Vec<PathBuf>,
@@ -136,10 +139,31 @@ fn is_irrelevant(event: &notify::Event, names: &[OsString]) -> bool {
         || (names_any && event.paths.iter().all(is_other_file))
 }
 
-/// Returns the paths as configured and with symlinks resolved.
+/// Returns the paths as configured and with symlinks resolved, and the symlinks on the way.
 fn paths(files: &[PathBuf]) -> Vec<PathBuf> {
     let real = files.iter().filter_map(|file| fs::canonicalize(file).ok());
-    files.iter().map(PathBuf::clone).chain(real).collect()
+    let links = files.iter().flat_map(|file| symlinks(file));
+    files.iter().map(PathBuf::clone).chain(real).chain(links).collect()
+}
+
+/// Returns every symlink that is followed to reach a file: any part of its path can be one, such as
+/// the folder `current` of a deployment.
+fn symlinks(file: &Path) -> Vec<PathBuf> {
+    let (mut path, mut links) = (file.to_owned(), Vec::new());
+    while links.len() < MAX_SYMLINKS
+        && let Some((link, target)) = first_symlink(&path)
+    {
+        let rest = path.strip_prefix(&link).map(Path::to_owned).unwrap_or_default();
+        path = link.parent().unwrap_or(Path::new("")).join(target).join(rest);
+        links.push(link);
+    }
+    links
+}
+
+fn first_symlink(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut prefixes: Vec<_> = path.ancestors().collect();
+    prefixes.reverse();
+    prefixes.into_iter().find_map(|prefix| Some((prefix.to_owned(), fs::read_link(prefix).ok()?)))
 }
 
 fn folder(file: &Path) -> Option<PathBuf> {
@@ -190,6 +214,30 @@ mod tests {
         assert_eq!(within(1, watcher.changed()), None, "reading");
         fs::write(folder.join("..2/token"), "three").unwrap();
         assert_eq!(within(5, watcher.changed()), Some(()), "where the link leads");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn swapped_symlink_to_a_folder_above_the_file_is_a_change() {
+        let folder = mounted("release");
+        for release in ["r1/etc", "r2/etc"] {
+            fs::create_dir_all(folder.join(release)).unwrap();
+            fs::write(folder.join(release).join("token"), release).unwrap();
+        }
+        symlink("r1", folder.join("current")).unwrap();
+        let mut watcher = FileWatcher::new(vec![folder.join("current/etc/token")]);
+        symlink("r2", folder.join("next")).unwrap();
+        fs::rename(folder.join("next"), folder.join("current")).unwrap();
+        assert_eq!(within(5, watcher.changed()), Some(()));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn circular_symlinks_are_followed_to_an_end() {
+        let folder = mounted("circle");
+        symlink("b", folder.join("a")).unwrap();
+        symlink("a", folder.join("b")).unwrap();
+        assert_eq!(symlinks(&folder.join("a/token")).len(), MAX_SYMLINKS);
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod control;
+mod expiry;
 mod file_watcher;
 mod reload;
 mod systemd;

@@ -10,11 +10,13 @@ use arc_swap::ArcSwap;
 use prometheus::IntGauge;
 
 use super::shutdown::Shutdown;
-use crate::config::{Config, Faults, Tls};
+use crate::config::{Config, Faults, Tls, Validity};
 use crate::gate::ReplayCache;
 use crate::limits::{ConnectionLimit, CountLimit, Limits, MemoryBudget};
 use crate::routes::{Route, Table};
 use crate::telemetry::{Exporters, Metrics, Observer, RouteCounters};
+
+type Certificates = [(&'static str, Option<Validity>); 2];
 
 /// One configuration, immutable. Each request uses the snapshot of its beginning to its end.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub(super) tls: Option<Tls>,
     /// Accepts HTTP/2 without TLS too.
     pub(super) http2_cleartext: bool,
+    /// The certificates by name, with their validity where there is one.
+    pub certificates: Certificates,
     /// The routes' counters, in the table's order.
     counters: Vec<Arc<RouteCounters>>,
 }
@@ -80,10 +84,11 @@ impl Shared {
 
 impl Snapshot {
     fn new(config: Config, metrics: &Metrics) -> Self {
+        let certificates = certificates(&config);
         let Config { table, limits, http2_cleartext, tls, .. } = config;
         let counters = table.routes().iter().map(|route| metrics.route(&route.path.to_string()));
         let counters = counters.collect();
-        Self { table, limits, tls, http2_cleartext, counters }
+        Self { table, limits, tls, http2_cleartext, certificates, counters }
     }
 
     pub(super) fn counters(&self, route: &Route) -> Option<Arc<RouteCounters>> {
@@ -131,8 +136,7 @@ fn record_load(metrics: &Metrics, config: &Config) {
     }
     reload.last_successful.set(1);
     set_time(&reload.last_success, SystemTime::now());
-    let listener = config.tls.as_ref().map(|tls| tls.validity);
-    for (certificate, validity) in [("listener", listener), ("client", config.client_certificate)] {
+    for (certificate, validity) in certificates(config) {
         match validity {
             Some(validity) => {
                 let gauge = reload.certificate_expiry.with_label_values(&[certificate]);
@@ -143,6 +147,11 @@ fn record_load(metrics: &Metrics, config: &Config) {
             }
         }
     }
+}
+
+fn certificates(config: &Config) -> Certificates {
+    let listener = config.tls.as_ref().map(|tls| tls.validity);
+    [("listener", listener), ("client", config.client_certificate)]
 }
 
 fn set_time(gauge: &IntGauge, time: SystemTime) {

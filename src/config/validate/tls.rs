@@ -1,6 +1,6 @@
 //! Validates `[tls]` and `[upstream_tls]`, and loads their files.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::RootCertStore;
 
@@ -9,12 +9,8 @@ use crate::config::{
     fault::FaultKind,
     raw::{Located, Location},
     tls::{self, Chain, Identity, Tls, Validity},
-    warning::WarningKind,
 };
 use crate::routes::{ClientTls, Upstream};
-
-/// Remaining validity below which a certificate is warned about.
-const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 impl<'a> Validator<'a> {
     pub(super) fn validate_tls(&mut self) -> Option<Tls> {
@@ -97,16 +93,8 @@ impl<'a> Validator<'a> {
     /// Warns about an expired, expiring or future certificate. It is used all the same: refusing to
     /// start would cause an outage where some clients may still connect.
     fn warn_of_expiry(&mut self, location: &Location, validity: Validity) {
-        let now = SystemTime::now();
-        if validity.from > now {
-            self.warn(location, WarningKind::NotYetValid(validity.from));
-        }
-        match validity.until.duration_since(now) {
-            Err(_) => self.warn(location, WarningKind::Expired(validity.until)),
-            Ok(left) if left < EXPIRY_WARNING => {
-                self.warn(location, WarningKind::ExpiresSoon(validity.until));
-            }
-            Ok(_) => {}
+        if let Some(warning) = validity.warning(SystemTime::now()) {
+            self.warn(location, warning);
         }
     }
 }
