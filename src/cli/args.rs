@@ -45,6 +45,7 @@ impl RunArgs {
             listen: self.listen.clone(),
             public_url: self.public_url.clone(),
             upstream: self.upstream.clone(),
+            keeps_odd_tokens: false,
         }
     }
 }

@@ -81,7 +81,7 @@ fn load(args: &ExplainArgs) -> Result<Config, CliError> {
     if file.is_none() {
         return Err(CliError::Usage("name the configuration with -c: a refusal depends on it"));
     }
-    Ok(config::load(&Sources { file, ..Sources::default() })?)
+    Ok(config::load(&Sources { file, keeps_odd_tokens: true, ..Sources::default() })?)
 }
 
 /// Keys of `--token-env`; arguments show in the process list, variables do not.

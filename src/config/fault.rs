@@ -4,7 +4,7 @@ use std::{fmt, io, ops::Range, path::PathBuf};
 
 use super::{listen::ListenFault, raw::Location, tls::TlsFault};
 use crate::routes::{PatternFault, TrustFault, UpstreamFault};
-use crate::signature::OriginFault;
+use crate::signature::{OriginFault, TokenShape};
 
 /// Maximum number of faults or warnings collected for one file; more are not read at once.
 pub(super) const MAX_FAULTS: usize = 50;
@@ -82,12 +82,23 @@ pub enum FaultKind {
     /// An empty token.
     #[error("the token is empty: anyone can compute a signature with it")]
     EmptyToken,
+    /// An environment variable that is set, but empty.
+    #[error(
+        "the variable {0} is set, but empty: anyone can compute a signature with an empty token"
+    )]
+    EmptyVariable(String),
+    /// A text that cannot be an auth token.
+    #[error("this cannot be an auth token: {}", .0.says())]
+    TokenShape(TokenShape),
     /// A token with surrounding white space or a line break.
     #[error("the token begins or ends with white space, or has a line break in it")]
     SpacedToken,
     /// Not exactly one of `env`, `file`, `credential` and `value`.
     #[error("a token comes from exactly one of env, file, credential or value")]
     TokenSource,
+    /// An environment variable that is not set.
+    #[error("the variable {0} is not set")]
+    UnsetVariable(String),
     /// An environment variable that cannot be read.
     #[error("the variable {0} cannot be read: {1}")]
     Env(String, io::Error),
@@ -164,12 +175,16 @@ impl FaultKind {
                 "add auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }] at the top or here"
             }
             Self::UnusedToken => "drop auth_tokens, or drop access = \"public\"",
-            Self::EmptyToken => "copy the auth token from the Twilio console",
+            Self::EmptyToken | Self::EmptyVariable(_) => {
+                "copy the auth token from the Twilio console"
+            }
+            Self::TokenShape(shape) => shape.cure(),
             Self::SpacedToken => "copy the token alone: 32 hex digits",
             Self::TokenSource => {
                 "write { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" } or \"TOKEN\""
             }
-            Self::Env(..) => "export it before the start, or pass it to the container",
+            Self::UnsetVariable(_) => "export it before the start, or pass it to the container",
+            Self::Env(..) => "set it to the token alone, in ASCII",
             Self::File(..) => "create it with the token as its only line, readable by this user",
             Self::Credential(..) => "add LoadCredential=NAME:PATH to the systemd unit",
             Self::Accounts(..) => "correct the path, and let this user read the file",

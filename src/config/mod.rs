@@ -44,6 +44,8 @@ pub struct Sources {
     pub public_url: Option<String>,
     /// `--upstream`
     pub upstream: Option<String>,
+    /// Whether tokens that cannot be auth tokens are warnings, so that `explain` can name them.
+    pub keeps_odd_tokens: bool,
 }
 
 /// The environment variable with the auth token when there is no configuration file.
@@ -99,6 +101,15 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
     parse_with(&Sources::default(), SourceFile { name, file: None, text, folder })
 }
 
+/// The same for `explain`: tokens that cannot be auth tokens are warnings.
+///
+/// # Errors
+/// [`Faults`] with every other fault found.
+pub fn parse_to_explain(text: &str, name: &str, folder: &Path) -> Result<Config, Faults> {
+    let sources = Sources { keeps_odd_tokens: true, ..Sources::default() };
+    parse_with(&sources, SourceFile { name, file: None, text, folder })
+}
+
 fn parse_with(sources: &Sources, source: SourceFile<'_>) -> Result<Config, Faults> {
     let (raw, faults) = read::read_config(source.text);
     if faults.iter().any(|fault| matches!(fault.kind, FaultKind::Syntax(_))) {
@@ -123,7 +134,7 @@ fn validate_with(
     if let Some(upstream) = &sources.upstream {
         raw.upstream = Some(from_flag("--upstream", upstream.clone()));
     }
-    validate::validate(&raw, faults, source)
+    validate::validate(&raw, faults, source, sources.keeps_odd_tokens)
 }
 
 const fn from_flag<T>(flag: &'static str, value: T) -> Located<T> {

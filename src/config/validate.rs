@@ -24,7 +24,8 @@ use crate::signature::{Keyring, Origin, ProbeKey, Scheme};
 /// Default maximum size of a request body, in bytes.
 const DEFAULT_MAX_BODY: u64 = 256 * 1024;
 
-/// Validates the configuration. `faults` are those found while reading.
+/// Validates the configuration. `faults` are those found while reading. With `keeps_odd_tokens`, tokens
+/// that cannot be auth tokens are warnings.
 ///
 /// # Errors
 /// [`Faults`] with every fault, those from reading included.
@@ -32,8 +33,10 @@ pub(super) fn validate(
     raw: &RawConfig,
     faults: Vec<Fault>,
     source: SourceFile<'_>,
+    keeps_odd_tokens: bool,
 ) -> Result<Config, Faults> {
-    let mut validator = Validator { faults, ..Validator::new(raw, source, "auth_tokens") };
+    let mut validator =
+        Validator { faults, keeps_odd_tokens, ..Validator::new(raw, source, "auth_tokens") };
     let listen = validator.validate_listen();
     let admin = validator.validate_admin();
     let tls = validator.validate_tls();
@@ -77,6 +80,7 @@ struct Validator<'a> {
     /// Every file that was read or looked for.
     watched: Vec<PathBuf>,
     warnings: Vec<Warning>,
+    keeps_odd_tokens: bool,
     /// The location of the first inline token.
     first_inline: Option<Location>,
     /// The keys once more, to explain refusals with.
@@ -102,6 +106,7 @@ impl<'a> Validator<'a> {
             accounts_faults: None,
             watched: Vec::new(),
             warnings: Vec::new(),
+            keeps_odd_tokens: false,
             first_inline: None,
             probes: Vec::new(),
             client_tls: None,

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use crate::routes::Pattern;
+use crate::{routes::Pattern, signature::TokenShape};
 
 /// One warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub enum WarningKind {
     #[error("this file contains a token; prefer a variable, a file or a credential")]
     InlineToken,
     /// A token that does not have the form of a Twilio auth token.
-    #[error("the token is not 32 hex digits, as Twilio's auth tokens are")]
-    UnusualToken,
+    #[error("this is hardly an auth token: {}; {}", .0.says(), .0.cure())]
+    UnusualToken(TokenShape),
     /// An admin listener that is not on loopback.
     #[error("the admin listener is not on loopback: keep the public away from it")]
     ExposedAdmin,

@@ -129,13 +129,7 @@ fn is_like_a_form(body: &[u8]) -> bool {
 }
 
 fn shape(shape: Option<TokenShape>) -> &'static str {
-    match shape {
-        Some(TokenShape::Wrapped) => "quotes or blanks stand around it",
-        Some(TokenShape::Capitals) => "it has capitals",
-        Some(TokenShape::Sid) => "it is a SID",
-        Some(TokenShape::ApiSecret) => "it looks like the secret of an API key",
-        Some(TokenShape::Other) | None => "it is not 32 digits and small letters",
-    }
+    shape.unwrap_or(TokenShape::Other).says()
 }
 
 fn shown(text: &str) -> String {

@@ -28,10 +28,18 @@ pub struct ProbeKey {
 /// A reason why a configured text cannot be an auth token, which is 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenShape {
-    /// Quotes or blanks stand around it.
-    Wrapped,
     /// It has capitals.
     Capitals,
+    /// It is `$NAME` or `${NAME}`.
+    Variable,
+    /// It is `NAME=value`.
+    Assignment,
+    /// It begins with a byte order mark.
+    ByteOrderMark,
+    /// Quotes or blanks stand around it.
+    Wrapped,
+    /// It has a blank in it.
+    Blank,
     /// It is a SID: `AC`, `SK` or another pair of letters, and 32 hex digits.
     Sid,
     /// It is as long as a token, with letters beyond `f`: an API key's secret.
@@ -40,13 +48,78 @@ pub enum TokenShape {
     Other,
 }
 
+impl TokenShape {
+    /// Returns why this text cannot be an auth token; `None` where it can.
+    #[must_use]
+    pub fn of(secret: &[u8]) -> Option<Self> {
+        let has_capitals = secret.iter().any(u8::is_ascii_uppercase);
+        if is_hex(secret) {
+            return has_capitals.then_some(Self::Capitals);
+        }
+        Some(match secret {
+            [b'$', b'{' | b'_' | b'A'..=b'Z' | b'a'..=b'z', ..] => Self::Variable,
+            _ if is_assignment(secret) => Self::Assignment,
+            _ if secret.starts_with("\u{feff}".as_bytes()) => Self::ByteOrderMark,
+            _ if unwrapped(secret).len() < secret.len() => Self::Wrapped,
+            _ if secret.iter().any(u8::is_ascii_whitespace) => Self::Blank,
+            _ if is_sid(secret) => Self::Sid,
+            _ if secret.len() == 32 && secret.iter().all(u8::is_ascii_alphanumeric) => {
+                Self::ApiSecret
+            }
+            _ => Self::Other,
+        })
+    }
+
+    /// Returns whether it can only be a mistake. The others may be tokens of a test.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(self, Self::Capitals | Self::Variable | Self::Assignment)
+    }
+
+    /// Returns what it is, in half a sentence.
+    #[must_use]
+    pub const fn says(self) -> &'static str {
+        match self {
+            Self::Capitals => "it has capitals",
+            Self::Variable => "it is the name of a variable, not its value",
+            Self::Assignment => "it begins with NAME=",
+            Self::ByteOrderMark => "it begins with a byte order mark",
+            Self::Wrapped => "quotes or blanks stand around it",
+            Self::Blank => "it has a blank in it",
+            Self::Sid => "it is a SID",
+            Self::ApiSecret => "it looks like the secret of an API key",
+            Self::Other => "it is not 32 digits and small letters",
+        }
+    }
+
+    /// Returns how to correct it.
+    #[must_use]
+    pub const fn cure(self) -> &'static str {
+        match self {
+            Self::Capitals => {
+                "write it as the Twilio console shows it: 32 digits and small letters"
+            }
+            Self::Variable => "write { env = \"NAME\" }: nothing expands $NAME here",
+            Self::Assignment => "write the value alone, without NAME=",
+            Self::ByteOrderMark => "save the file as UTF-8 without a byte order mark",
+            Self::Wrapped => "remove the quotes, blanks or brackets around it",
+            Self::Blank => "remove the blank",
+            Self::Sid => {
+                "copy the auth token from the Twilio console: a SID is a name, not a secret"
+            }
+            Self::ApiSecret => "copy the auth token of the account: no API key signs webhooks",
+            Self::Other => "copy the auth token from the Twilio console",
+        }
+    }
+}
+
 impl ProbeKey {
     /// Keys both MACs with the secret of `key`, for an auth token or SharedKey of this algorithm.
     ///
     /// # Errors
     /// [`EmptySecret`].
     pub fn new(key: &Key, secret: &[u8], algorithm: Algorithm) -> Result<Self, EmptySecret> {
-        let shape = if key.id().is_some() { None } else { shape_of(secret) };
+        let shape = if key.id().is_some() { None } else { TokenShape::of(secret) };
         let repairs = shape.map(|_| repairs(secret)).unwrap_or_default();
         let bare = |secret: &[u8]| Self::bare(key, secret, algorithm);
         let repaired = repairs.iter().map(|secret| bare(secret)).collect::<Result<_, _>>()?;
@@ -142,24 +215,25 @@ fn mac<M: Mac + Clone>(keyed: &M, parts: &[&[u8]]) -> hmac::digest::Output<M> {
     mac.finalize().into_bytes()
 }
 
-fn shape_of(secret: &[u8]) -> Option<TokenShape> {
-    let is_hex = |text: &[u8]| text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit);
-    let has_capitals = secret.iter().any(u8::is_ascii_uppercase);
-    if is_hex(secret) {
-        return has_capitals.then_some(TokenShape::Capitals);
-    }
-    if unwrapped(secret).len() < secret.len() {
-        return Some(TokenShape::Wrapped);
-    }
-    Some(match secret.split_at_checked(2) {
-        Some((kind, digits)) if kind.iter().all(u8::is_ascii_uppercase) && is_hex(digits) => {
-            TokenShape::Sid
-        }
-        _ if secret.len() == 32 && secret.iter().all(u8::is_ascii_alphanumeric) => {
-            TokenShape::ApiSecret
-        }
-        _ => TokenShape::Other,
-    })
+fn is_hex(text: &[u8]) -> bool {
+    text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Two capitals and 32 hex digits.
+fn is_sid(text: &[u8]) -> bool {
+    text.split_at_checked(2)
+        .is_some_and(|(kind, digits)| kind.iter().all(u8::is_ascii_uppercase) && is_hex(digits))
+}
+
+/// A line as in a `.env` file or a shell script.
+fn is_assignment(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"export ").unwrap_or(text);
+    let name = text.iter().position(|&byte| byte == b'=').and_then(|at| text.split_at_checked(at));
+    let is_name = |name: &[u8]| {
+        name.first().is_some_and(|first| !first.is_ascii_digit())
+            && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    name.is_some_and(|(name, value)| is_name(name) && value.iter().any(|&byte| byte != b'='))
 }
 
 /// Removes quotes, blanks and brackets around a text.
@@ -201,9 +275,18 @@ mod tests {
             ("'0f1e2d3c4b5a69788796a5b4c3d2e1f0'", Some(TokenShape::Wrapped)),
             ("AC0f1e2d3c4b5a69788796a5b4c3d2e1f0", Some(TokenShape::Sid)),
             ("Zf1e2d3c4b5a69788796a5b4c3d2e1f0", Some(TokenShape::ApiSecret)),
+            ("SK0f1e2d3c4b5a69788796a5b4c3d2e1f0", Some(TokenShape::Sid)),
+            ("$TWILIO_AUTH_TOKEN", Some(TokenShape::Variable)),
+            ("${TWILIO_AUTH_TOKEN}", Some(TokenShape::Variable)),
+            ("TOKEN=0f1e2d3c4b5a69788796a5b4c3d2e1f0", Some(TokenShape::Assignment)),
+            ("export TOKEN='0f1e2d3c4b5a69788796a5b4c3d2e1f0'", Some(TokenShape::Assignment)),
+            ("\u{feff}0f1e2d3c4b5a69788796a5b4c3d2e1f0", Some(TokenShape::ByteOrderMark)),
+            ("0f1e2d3c4b5a6978 8796a5b4c3d2e1f0", Some(TokenShape::Blank)),
+            ("c2VjcmV0cw==", Some(TokenShape::Other)),
+            ("secret=", Some(TokenShape::Other)),
             ("secret", Some(TokenShape::Other)),
         ] {
-            assert_eq!(shape_of(text.as_bytes()), shape, "{text}");
+            assert_eq!(TokenShape::of(text.as_bytes()), shape, "{text}");
         }
     }
 

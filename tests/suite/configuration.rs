@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    gate::{CommandOutput, Folder, check, run},
+    gate::{CommandOutput, Folder, check, command, run},
     tls::{Authority, Pair},
 };
 
@@ -124,6 +124,58 @@ fn tokens_are_read_from_files_and_environment_variables() {
     );
 }
 
+/// Each is named with its line and its cure, and none is shown.
+#[test]
+fn tokens_that_are_hardly_auth_tokens_are_warned_about() {
+    let folder = Folder::new();
+    let token = "7d3c9f1e5a2b48060c1d9e8f7a6b5c40";
+    let marked = format!("\u{feff}{token}");
+    folder.write("marked", &marked);
+    let (sid, key) = (format!("AC{token}"), format!("SK{token}"));
+    let (spaced, quoted) = (token.replace("5a", " "), format!("'{token}'"));
+    let lines = [
+        (format!("\"{sid}\""), "it is a SID"),
+        (format!("{{ value = \"{key}\" }}"), "it is a SID"),
+        ("{ file = \"marked\" }".to_owned(), "it begins with a byte order mark"),
+        (format!("\"{spaced}\""), "it has a blank in it"),
+        (format!("\"{quoted}\""), "quotes or blanks stand around it"),
+    ];
+    let tokens: Vec<&str> = lines.iter().map(|(token, _)| token.as_str()).collect();
+    let config = format!(
+        "public_url = \"https://h.example\"\nupstream = \"http://127.0.0.1:1\"\nauth_tokens = [\n{}\n]\n",
+        tokens.join(",\n")
+    );
+    let output = check(&folder.write("gatekeeper.toml", &config));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    for (number, (_, says)) in (4..).zip(&lines) {
+        let warning = format!("gatekeeper.toml:{number}:1: this is hardly an auth token: {says}; ");
+        assert!(output.all().contains(&warning), "{warning}: {output:?}");
+    }
+    assert!(!output.all().contains(&token[..12]) && !output.all().contains(&token[20..]));
+}
+
+#[test]
+fn a_variable_that_is_unset_empty_or_in_capitals_is_named_without_a_file() {
+    let folder = Folder::new();
+    let checked = |value: Option<&str>| {
+        let flags = ["--upstream", "http://127.0.0.1:1", "--public-url", "https://h.example"];
+        let mut command = command(&[&["check"], &flags[..]].concat());
+        command.current_dir(folder.path()).env_remove("TWILIO_AUTH_TOKEN");
+        command.envs(value.map(|value| ("TWILIO_AUTH_TOKEN", value)));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (value, says) in [
+        (None, "the variable TWILIO_AUTH_TOKEN is not set"),
+        (Some(""), "the variable TWILIO_AUTH_TOKEN is set, but empty"),
+        (Some("7D3C9F1E5A2B48060C1D9E8F7A6B5C40"), "this cannot be an auth token: it has capitals"),
+    ] {
+        let (code, said) = checked(value);
+        assert!(code == Some(78) && said.starts_with("TWILIO_AUTH_TOKEN: "), "{said}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
 #[test]
 fn risky_settings_are_warned_about() {
     let folder = Folder::new();
@@ -144,8 +196,8 @@ fn risky_settings_are_warned_about() {
     let expected = [
         "gatekeeper.toml:1:14: it begins with http://",
         "gatekeeper.toml:3:47: this file contains a token",
-        "gatekeeper.toml:3:47: the token is not 32 hex digits",
-        "accounts.toml:1:38: the token is not 32 hex digits",
+        "gatekeeper.toml:3:47: this is hardly an auth token: it is not 32 digits and small letters",
+        "accounts.toml:1:38: this is hardly an auth token: it is not 32 digits and small letters",
         "accounts.toml:1:38: this file contains tokens, and every user",
         "gatekeeper.toml:7:1: /Voice/* is public and overlaps /voice, which is guarded",
         "gatekeeper.toml:10:1: /open is public",

@@ -215,7 +215,8 @@ impl Scene {
         if let Some(accounts) = &self.accounts {
             folder.write("accounts.toml", accounts);
         }
-        let config = config::parse(&self.config, "gatekeeper.toml", folder.path()).unwrap();
+        let config = config::parse_to_explain(&self.config, "gatekeeper.toml", folder.path());
+        let config = config.unwrap();
         let bytes = self.head();
         let mut buffer = bytes.as_bytes().into();
         let mut scanner = HeadScanner::default();

@@ -39,7 +39,9 @@ impl Validator<'_> {
 
     fn read_accounts(&mut self, raw: &RawConfig, source: SourceFile<'_>) -> (Accounts, Faults) {
         let (written, faults) = read::read_accounts(source.text);
-        let mut inner = Validator { faults, ..Validator::new(raw, source, "accounts") };
+        let keeps_odd_tokens = self.keeps_odd_tokens;
+        let mut inner =
+            Validator { faults, keeps_odd_tokens, ..Validator::new(raw, source, "accounts") };
         let mut accounts = Accounts::default();
         for account in written {
             if inner.faults.len() >= MAX_FAULTS {

@@ -1,5 +1,7 @@
 //! Loads auth tokens and SharedKeys, and makes keys of them.
 
+use std::io;
+
 use super::Validator;
 use crate::config::{
     fault::FaultKind,
@@ -79,13 +81,7 @@ impl Validator<'_> {
     ) -> Option<(String, Secret)> {
         let (name, fetched) = match (&source.env, &source.file, &source.credential, &source.value) {
             (Some(env), None, None, None) => {
-                let fetched = Secret::from_env(&env.value);
-                (
-                    format!("env:{}", env.value),
-                    self.record_err(location, self.token_key, fetched, |error| {
-                        FaultKind::Env(env.value.clone(), error)
-                    }),
-                )
+                (format!("env:{}", env.value), self.load_variable(location, &env.value))
             }
             (None, Some(file), None, None) => {
                 let path = self.resolve_file(&file.value);
@@ -115,6 +111,19 @@ impl Validator<'_> {
             }
         };
         fetched.map(|secret| (name, secret))
+    }
+
+    fn load_variable(&mut self, location: &Location, name: &str) -> Option<Secret> {
+        let kind = match Secret::from_env(name) {
+            Ok(secret) if secret.bytes().is_empty() => FaultKind::EmptyVariable(name.to_owned()),
+            Ok(secret) => return Some(secret),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                FaultKind::UnsetVariable(name.to_owned())
+            }
+            Err(error) => FaultKind::Env(name.to_owned(), error),
+        };
+        self.record_fault(location, self.token_key, kind);
+        None
     }
 
     fn validate_algorithm(&mut self, location: &Location, source: &RawSource) -> Option<Algorithm> {

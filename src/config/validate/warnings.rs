@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use super::Validator;
 use crate::config::{
-    fault::{MAX_FAULTS, position},
+    fault::{FaultKind, MAX_FAULTS, position},
     raw::{Location, RawSource},
     secret::Secret,
     warning::{Warning, WarningKind},
@@ -12,7 +12,7 @@ use crate::config::{
 use crate::limits::Limits;
 use crate::net::Listen;
 use crate::routes::{Pattern, Route, Trust};
-use crate::signature::{Origin, Scheme};
+use crate::signature::{Origin, Scheme, TokenShape};
 
 /// Twilio's timeout for a webhook's response.
 const TWILIO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -66,10 +66,14 @@ impl Validator<'_> {
         self.warn(&location, kind);
     }
 
+    /// Judges the shape of an auth token: some shapes can only be a mistake.
     fn warn_of_unusual_token(&mut self, location: &Location, secret: &Secret) {
-        let bytes = secret.bytes();
-        if bytes.len() != 32 || !bytes.iter().all(u8::is_ascii_hexdigit) {
-            self.warn(location, WarningKind::UnusualToken);
+        match TokenShape::of(secret.bytes()) {
+            Some(shape) if shape.is_fault() && !self.keeps_odd_tokens => {
+                self.record_fault(location, self.token_key, FaultKind::TokenShape(shape));
+            }
+            Some(shape) => self.warn(location, WarningKind::UnusualToken(shape)),
+            None => {}
         }
     }
 
