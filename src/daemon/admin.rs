@@ -1,5 +1,5 @@
-//! The admin listener: `/healthz`, `/readyz`, `/metrics`. Not for the public; still limited
-//! in connections, time and sizes.
+//! The admin listener: `/healthz`, `/readyz`, `/metrics`, and the nonces of `gatekeeper doctor`.
+//! Not for the public; still limited in connections, time and sizes.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN},
     server::conn::http1,
     service::service_fn,
 };
@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::downstream::Shared;
+use crate::downstream::{NONCE_LIFETIME, Shared};
 use crate::net::{Acceptor, Socket};
 
 /// Maximum number of connections. A monitor needs one.
@@ -51,7 +51,7 @@ pub(super) async fn serve(acceptor: Acceptor, shared: Arc<Shared>) {
     }
 }
 
-async fn serve_connection(socket: Socket, shared: &Shared) {
+async fn serve_connection(socket: Socket, shared: &Arc<Shared>) {
     let service =
         service_fn(|request| std::future::ready(Ok::<_, Infallible>(respond(&request, shared))));
     let mut builder = http1::Builder::new();
@@ -65,7 +65,10 @@ async fn serve_connection(socket: Socket, shared: &Shared) {
     }
 }
 
-fn respond(request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
+    if request.method() == Method::POST && request.uri().path() == "/doctor/nonce" {
+        return issue_nonce(request, shared);
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -82,7 +85,38 @@ fn respond(request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>
             shared.metrics_text(),
             "text/plain; version=0.0.4; charset=utf-8",
         ),
-        _ => text_response(StatusCode::NOT_FOUND, "/healthz, /readyz, /metrics\n"),
+        path => path
+            .strip_prefix("/doctor/nonce/")
+            .map_or_else(not_found, |nonce| arrival(nonce, shared)),
+    }
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    text_response(StatusCode::NOT_FOUND, "/healthz, /readyz, /metrics\n")
+}
+
+/// Hands out a nonce, which expires on its own. A browser sends `Origin` with every POST: no page
+/// that an operator happens to visit may use up the nonces.
+fn issue_nonce(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
+    if request.headers().contains_key(ORIGIN) {
+        return text_response(StatusCode::FORBIDDEN, "not for web pages\n");
+    }
+    let Some(nonce) = shared.nonces.issue() else {
+        return text_response(StatusCode::TOO_MANY_REQUESTS, "try again in a minute\n");
+    };
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        sleep(NONCE_LIFETIME).await;
+        shared.nonces.remove_expired();
+    });
+    response(StatusCode::CREATED, nonce + "\n", "text/plain; charset=utf-8")
+}
+
+/// Returns the request that arrived with this nonce as JSON; `null` while none has.
+fn arrival(nonce: &str, shared: &Shared) -> Response<Full<Bytes>> {
+    match shared.nonces.arrival(nonce).map(|arrival| serde_json::to_vec(&arrival)) {
+        Some(Ok(json)) => response(StatusCode::OK, json, "application/json"),
+        Some(Err(_)) | None => not_found(),
     }
 }
 

@@ -40,6 +40,10 @@ impl RequestHandler {
         body: impl RequestBody,
         snapshot: &Snapshot,
     ) -> Response {
+        let is_tls = snapshot.tls.is_some();
+        if self.worker.shared.nonces.record(head.head(), self.peer, is_tls) {
+            return self.answer_doctor(head.head());
+        }
         // A trusted proxy states the host, so `Host` itself is not compared: it must still be one.
         let is_trusted = snapshot.table.trust().is_some_and(|trust| trust.trusts(self.peer));
         if is_trusted && !head.head().has_valid_host() {
@@ -90,6 +94,13 @@ impl RequestHandler {
         let claim = claim.read(&snapshot.limits, &shared.memory_budget).await?; // bounded
         outcome.received = claim.body_length();
         claim.judge(&shared.replay_cache) // in constant time
+    }
+
+    /// Returns the response to a pending nonce of `gatekeeper doctor`.
+    fn answer_doctor(&self, head: &Arc<RequestHead>) -> Response {
+        let mut exchange = self.begin_unaccounted(head);
+        exchange.outcome.verdict = Verdict::Doctor;
+        response::no_content(exchange)
     }
 
     /// Returns the response to a head that cannot be judged.

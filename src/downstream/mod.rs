@@ -8,12 +8,14 @@ mod exchange;
 mod handler;
 mod http1;
 mod http2;
+mod nonces;
 mod response;
 mod shutdown;
 mod state;
 mod thread;
 mod worker;
 
+pub use nonces::{Arrival, MAX_NONCES, NONCE_LIFETIME, NONCE_PATH, Nonces};
 pub use shutdown::Shutdown;
 pub use state::{Shared, Snapshot};
 pub use thread::work;

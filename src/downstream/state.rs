@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use prometheus::IntGauge;
 
-use super::shutdown::Shutdown;
+use super::{nonces::Nonces, shutdown::Shutdown};
 use crate::config::{Config, Faults, Tls, Validity};
 use crate::gate::ReplayCache;
 use crate::limits::{ConnectionLimit, CountLimit, Limits, MemoryBudget};
@@ -44,6 +44,8 @@ pub struct Shared {
     pub observer: Observer,
     /// Phase of the process.
     pub shutdown: Shutdown,
+    /// The nonces of `gatekeeper doctor`.
+    pub nonces: Nonces,
     pub(super) connection_limit: Arc<ConnectionLimit>,
     pub(super) memory_budget: Arc<MemoryBudget>,
     pub(super) in_flight_limit: Arc<CountLimit>,
@@ -69,6 +71,7 @@ impl Shared {
             idle_upstream_limit: Arc::default(),
             replay_cache: ReplayCache::default(),
             shutdown: Shutdown::default(),
+            nonces: Nonces::default(),
         })
     }
 

@@ -84,7 +84,7 @@ fn micros(duration: Duration) -> u64 {
 /// SGR code for the verdict: green, yellow or red.
 const fn ansi_colour(verdict: &Verdict) -> u8 {
     match verdict {
-        Verdict::Admitted(_) => 32,
+        Verdict::Admitted(_) | Verdict::Doctor => 32,
         Verdict::Refused(_) | Verdict::Abandoned => 33,
         Verdict::Failed(..) | Verdict::Malformed(_) => 31,
     }

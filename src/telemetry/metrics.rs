@@ -78,7 +78,7 @@ impl Durations {
             Verdict::Admitted(_) => &self.admitted,
             Verdict::Refused(_) => &self.refused,
             Verdict::Failed(..) => &self.failed,
-            Verdict::Malformed(_) | Verdict::Abandoned => &self.other,
+            Verdict::Malformed(_) | Verdict::Abandoned | Verdict::Doctor => &self.other,
         }
     }
 }

@@ -36,14 +36,15 @@ impl RouteCounters {
         &self.path
     }
 
-    /// Returns the counter for this verdict; `None` for a malformed request, whose labels vary.
+    /// Returns the counter for this verdict; `None` for those that have no route: a
+    /// malformed request, whose labels vary, and a nonce of `gatekeeper doctor`.
     pub(super) fn get(&self, verdict: &Verdict) -> Option<&IntCounter> {
         match verdict {
             Verdict::Admitted(_) => Some(&self.admitted),
             Verdict::Refused(reason) => self.refused.get(*reason as usize),
             Verdict::Failed(_, failure) => self.failed.get(*failure as usize),
             Verdict::Abandoned => Some(&self.abandoned),
-            Verdict::Malformed(_) => None,
+            Verdict::Malformed(_) | Verdict::Doctor => None,
         }
     }
 }

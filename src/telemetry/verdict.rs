@@ -16,6 +16,8 @@ pub enum Verdict {
     Malformed(&'static str),
     /// The client disconnected before a response.
     Abandoned,
+    /// A nonce of `gatekeeper doctor`, answered by the gate itself.
+    Doctor,
 }
 
 impl Verdict {
@@ -28,6 +30,7 @@ impl Verdict {
             Self::Failed(..) => "failed",
             Self::Malformed(_) => "malformed",
             Self::Abandoned => "abandoned",
+            Self::Doctor => "doctor",
         }
     }
 
@@ -35,7 +38,7 @@ impl Verdict {
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Admitted(_) | Self::Abandoned => None,
+            Self::Admitted(_) | Self::Abandoned | Self::Doctor => None,
             Self::Refused(reason) => Some(reason.label()),
             Self::Failed(_, failure) => Some(failure.label()),
             Self::Malformed(reason) => Some(reason),
@@ -45,7 +48,7 @@ impl Verdict {
     pub(super) const fn proven(&self) -> Option<&Proven> {
         match self {
             Self::Admitted(proven) | Self::Failed(proven, _) => Some(proven),
-            Self::Refused(_) | Self::Malformed(_) | Self::Abandoned => None,
+            Self::Refused(_) | Self::Malformed(_) | Self::Abandoned | Self::Doctor => None,
         }
     }
 }

@@ -115,6 +115,10 @@ impl Response {
                 write_own_fields(*retry, to);
                 false
             }
+            Payload::NoContent => {
+                write_field(b"Date", &date(), to);
+                false
+            }
         }
     }
 }

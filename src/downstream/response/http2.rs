@@ -60,6 +60,7 @@ impl Response {
                     append(name.as_bytes(), value.as_bytes());
                 }
             }
+            Payload::NoContent => append(DATE.as_ref(), &date()),
         }
     }
 

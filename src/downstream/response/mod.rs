@@ -34,6 +34,8 @@ pub(super) struct Response {
 enum Payload {
     /// One constant line of the gate's own.
     Line(&'static str, Retry),
+    /// No body: the answer to a nonce of `gatekeeper doctor`.
+    NoContent,
     /// The response of the app.
     App(Box<UpstreamResponse>),
 }
@@ -89,6 +91,12 @@ pub(super) fn failure(failure: Failure, exchange: Exchange) -> Response {
     }
 }
 
+/// Returns the response to a pending nonce of `gatekeeper doctor`.
+pub(super) fn no_content(mut exchange: Exchange) -> Response {
+    exchange.outcome.status = StatusCode::NO_CONTENT.as_u16();
+    Response { payload: Payload::NoContent, closes: false, exchange }
+}
+
 /// Returns the app's response, to be relayed.
 pub(super) fn relayed(response: Box<UpstreamResponse>, mut exchange: Exchange) -> Response {
     exchange.outcome.status = response.head.status;
@@ -140,7 +148,7 @@ impl Response {
     pub(super) fn take_tunnel(&mut self) -> Option<Tunnel> {
         match &mut self.payload {
             Payload::App(response) => response.tunnel.take(),
-            Payload::Line(..) => None,
+            Payload::Line(..) | Payload::NoContent => None,
         }
     }
 
@@ -153,7 +161,7 @@ impl Response {
     /// Returns the next data of the body; `None` at its end.
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let data = match &mut self.payload {
-            Payload::Line("", _) => Poll::Ready(None),
+            Payload::Line("", _) | Payload::NoContent => Poll::Ready(None),
             Payload::Line(text, _) => {
                 Poll::Ready(Some(Ok(Bytes::from_static(std::mem::take(text).as_bytes()))))
             }
@@ -189,6 +197,7 @@ impl Response {
         let is_head = self.exchange.outcome.head.method() == "HEAD";
         let allowed = match &self.payload {
             Payload::Line(..) => true,
+            Payload::NoContent => false,
             Payload::App(response) => response.head.may_have_body(),
         };
         allowed && !is_head
@@ -198,6 +207,7 @@ impl Response {
     fn remaining(&self) -> Option<u64> {
         match &self.payload {
             Payload::Line(text, _) => u64::try_from(text.len()).ok(),
+            Payload::NoContent => Some(0),
             Payload::App(response) => response.body.remaining(),
         }
     }
