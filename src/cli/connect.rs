@@ -1,8 +1,8 @@
-//! Connects to the gate for `send`, with or without TLS.
+//! Connects to a gate for `send` and `doctor`, with or without TLS.
 
 use std::{
     io::{self, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -52,8 +52,9 @@ impl Destination {
     }
 
     /// Opens a connection.
-    pub(super) fn connect(&self) -> io::Result<Box<dyn ReadWrite>> {
-        let socket = connect(&self.address)?;
+    pub(super) fn connect(&self) -> Result<Box<dyn ReadWrite>, CliError> {
+        let socket = connect(&self.address)
+            .map_err(|error| CliError::Unreachable { address: self.address.clone(), error })?;
         let Some((name, config)) = &self.tls else { return Ok(Box::new(socket)) };
         let client = ClientConnection::new(Arc::clone(config), name.clone());
         let client = client.map_err(io::Error::other)?;
@@ -63,10 +64,23 @@ impl Destination {
 
 /// Opens a TCP connection with timeouts.
 pub(super) fn connect(address: &str) -> io::Result<TcpStream> {
-    let resolved = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-    let stream = TcpStream::connect_timeout(&resolved, IO_TIMEOUT)?;
-    stream.set_read_timeout(Some(IO_TIMEOUT))?;
-    Ok(stream)
+    connect_to_any(&address.to_socket_addrs()?.collect::<Vec<_>>(), IO_TIMEOUT)
+}
+
+/// Opens a connection to the first of these addresses that accepts one: `localhost` is often two, and
+/// a gate listens on one of them.
+pub(super) fn connect_to_any(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStream> {
+    let mut failed = io::Error::from(io::ErrorKind::NotFound);
+    for address in addresses {
+        match TcpStream::connect_timeout(address, timeout) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                return Ok(stream);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// Parses a URL into whether it uses TLS, host and port.

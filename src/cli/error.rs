@@ -1,6 +1,6 @@
 //! Errors of the commands, and their exit codes.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use super::print;
 
@@ -16,7 +16,15 @@ const CONFIG: u8 = 78;
 pub(super) enum CliError {
     /// A failure at run time.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
+    /// No connection to an address.
+    #[error("cannot reach {address}: {}", describe(error, "Is the gate running?"))]
+    Unreachable {
+        /// Where to.
+        address: String,
+        /// Why not.
+        error: io::Error,
+    },
     /// The configuration is faulty.
     #[error("{0}")]
     Config(#[from] crate::config::Faults),
@@ -29,11 +37,21 @@ impl CliError {
     /// Prints the error and returns its exit code.
     pub(super) fn report(&self) -> ExitCode {
         let (code, text) = match self {
-            Self::Io(error) => (FAILURE, format!("gatekeeper: {error}")),
+            Self::Io(_) | Self::Unreachable { .. } => (FAILURE, format!("gatekeeper: {self}")),
             Self::Config(faults) => (CONFIG, faults.to_string()),
             Self::Usage(message) => (USAGE, format!("gatekeeper: {message}")),
         };
         print::error(&text);
         ExitCode::from(code)
+    }
+}
+
+/// Describes in plain words why a connection failed; `question` follows where nothing listens.
+pub(super) fn describe(error: &io::Error, question: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused if question.is_empty() => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionRefused => format!("connection refused. {question}"),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
+        _ => error.to_string(),
     }
 }

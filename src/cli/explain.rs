@@ -4,13 +4,17 @@ mod judge;
 mod report;
 mod request;
 
-use std::{net::IpAddr, net::Ipv4Addr, path::PathBuf, process::ExitCode};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 
 use super::{args::FileArgs, error::CliError};
-use crate::config::{self, Config, Secret, Sources};
-use crate::explain::Case;
+use crate::config::{self, Config, Secret, Sources, TOKEN_VARIABLE};
+use crate::explain::{Case, Explanation, Label};
 use crate::net::Listen;
 use crate::signature::{Algorithm, Key, ProbeKey};
 use judge::Judgement;
@@ -56,8 +60,59 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, CliError> {
     let config = load(args)?;
     let given = given_keys(&args.token_env)?;
     let received = Received::read(args, &config)?;
+    let told = args.told.as_deref().or(received.url.as_deref());
     let peer = assumed_peer(&config);
-    let judgement = judge::judge(&received, peer, &config)?;
+    let (judgement, explanation) = judge_and_explain(&received, told, &given, peer, &config)?;
+    report::print(&judgement, explanation.as_ref(), &config.lines, args.json)?;
+    let answered = explanation.is_none_or(|explanation| !explanation.mistakes.is_empty());
+    Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A request that `send` sent, or that `doctor` made up.
+pub(super) struct Sent<'a> {
+    /// The whole request as it arrives.
+    pub(super) bytes: &'a [u8],
+    /// The URL that it is signed for.
+    pub(super) url: &'a str,
+    /// The token that signed it, where it may not be a configured one.
+    pub(super) token: Option<&'a Secret>,
+    /// The address that it arrives from; by default this machine.
+    pub(super) peer: Option<IpAddr>,
+}
+
+impl Sent<'_> {
+    /// Returns `None` where this configuration would admit the request.
+    pub(super) fn explain(&self, config: &Config) -> Result<Option<String>, CliError> {
+        let received = Received::parse(self.bytes)?;
+        let given = self.token.and_then(|token| probe(TOKEN_VARIABLE, token));
+        let peer = self.peer.or_else(|| assumed_peer(config));
+        let told = Some(self.url);
+        let (judgement, explanation) =
+            judge_and_explain(&received, told, given.as_slice(), peer, config)?;
+        let Some(found) = &explanation else { return Ok(None) };
+        let mut text = report::text(&judgement, explanation.as_ref(), &config.lines);
+        if found.mistakes.iter().any(|mistake| mistake.label == Label::WrongToken && mistake.proven)
+        {
+            text.push_str("\n\nTWILIO_AUTH_TOKEN signed it; the configuration has another token.");
+        }
+        Ok(Some(text))
+    }
+}
+
+/// Loads a configuration to explain with: a token that cannot be one is to be named, not a fault.
+pub(super) fn load_file(file: &Path) -> Result<Config, CliError> {
+    let file = Some(file.to_owned());
+    Ok(config::load(&Sources { file, keeps_odd_tokens: true, ..Sources::default() })?)
+}
+
+fn judge_and_explain(
+    received: &Received,
+    told: Option<&str>,
+    given: &[ProbeKey],
+    peer: Option<IpAddr>,
+    config: &Config,
+) -> Result<(Judgement, Option<Explanation>), CliError> {
+    let judgement = judge::judge(received, peer, config)?;
     let explanation = match &judgement {
         Judgement::Admitted(_) => None,
         Judgement::Refused(_) | Judgement::Malformed(_) => Some(crate::explain::explain(Case {
@@ -66,33 +121,29 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, CliError> {
             peer,
             table: &config.table,
             keys: &config.probes,
-            given: &given,
-            told: args.told.as_deref().or(received.url.as_deref()),
-            listen_ports: &listen_ports(&config),
+            given,
+            told,
+            listen_ports: &listen_ports(config),
         })),
     };
-    report::print(&judgement, explanation.as_ref(), &config.lines, args.json)?;
-    let answered = explanation.is_none_or(|explanation| !explanation.mistakes.is_empty());
-    Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((judgement, explanation))
 }
 
 fn load(args: &ExplainArgs) -> Result<Config, CliError> {
-    let file = args.file.path();
-    if file.is_none() {
-        return Err(CliError::Usage("name the configuration with -c: a refusal depends on it"));
-    }
-    Ok(config::load(&Sources { file, keeps_odd_tokens: true, ..Sources::default() })?)
+    let unnamed = CliError::Usage("name the configuration with -c: a refusal depends on it");
+    load_file(&args.file.path().ok_or(unnamed)?)
 }
 
 /// Keys of `--token-env`; arguments show in the process list, variables do not.
 fn given_keys(names: &[String]) -> Result<Vec<ProbeKey>, CliError> {
     let unset = CliError::Usage("a variable of --token-env is not set, or empty");
-    let key = |name: &String| {
-        let secret = Secret::from_env(name).ok()?;
-        let key = Key::new(&format!("env:{name}"), secret.bytes(), Algorithm::HmacSha1).ok()?;
-        ProbeKey::new(&key, secret.bytes(), Algorithm::HmacSha1).ok()
-    };
+    let key = |name: &String| probe(name, &Secret::from_env(name).ok()?);
     names.iter().map(key).collect::<Option<_>>().ok_or(unset)
+}
+
+fn probe(variable: &str, secret: &Secret) -> Option<ProbeKey> {
+    let key = Key::new(&format!("env:{variable}"), secret.bytes(), Algorithm::HmacSha1).ok()?;
+    ProbeKey::new(&key, secret.bytes(), Algorithm::HmacSha1).ok()
 }
 
 /// A file does not say who sent it: where `[trust]` matters, a trusted proxy.

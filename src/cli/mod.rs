@@ -1,5 +1,6 @@
 //! The commands. Only this module uses clap; only it and `config/secret` read the environment.
 
+mod admin;
 mod args;
 mod check;
 mod connect;
@@ -7,6 +8,7 @@ mod demo;
 mod error;
 mod explain;
 mod health;
+mod http;
 mod print;
 mod run;
 mod send;

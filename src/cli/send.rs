@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod preset;
+mod refusal;
 mod stream;
 
 use std::{
@@ -13,13 +14,18 @@ use std::{
 
 use clap::Args;
 use preset::{Preset, Request};
+use stream::Opened;
 
 use super::{
+    args::FileArgs,
     connect::{Destination, connect},
     error::CliError,
+    http::Answer,
     print,
-    sign::{from_data, key_from_env, pairs},
+    sign::{from_data, pairs, token_from_env},
+    webhook::key_from_token,
 };
+use crate::signature::Key;
 
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
@@ -37,6 +43,14 @@ pub(super) struct SendArgs {
     /// Trust the CA certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+/// What was sent, and the status of the answer; 101 for a stream that was accepted.
+struct Exchanged {
+    status: u16,
+    request: Vec<u8>,
 }
 
 pub(super) fn send(args: &SendArgs) -> Result<ExitCode, CliError> {
@@ -44,24 +58,41 @@ pub(super) fn send(args: &SendArgs) -> Result<ExitCode, CliError> {
         Some(preset) => preset.request(&args.url, &pairs(&args.data)?)?,
         None => Request::Webhook(from_data(&args.url, &args.data)?),
     };
-    let key = key_from_env()?;
+    let token = token_from_env()?;
     let destination = Destination::parse(&args.url, args.to.as_deref(), args.cacert.as_deref())?;
+    let exchanged = exchange(&request, &key_from_token(&token)?, &destination)?;
+    if exchanged.status < 400 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    refusal::explain(args, &exchanged, &token)?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Sends the request and prints the answer and its time.
+fn exchange(request: &Request, key: &Key, to: &Destination) -> Result<Exchanged, CliError> {
     let started = Instant::now();
     let timed = || print::error(&format!("answered in {} ms", started.elapsed().as_millis()));
     match request {
         Request::Webhook(webhook) => {
-            let bytes = webhook.to_bytes(Some(&webhook.signature(&key)));
-            let response = round_trip(&bytes, destination.connect()?)?;
+            let request = webhook.to_bytes(Some(&webhook.signature(key)));
+            let response = round_trip(&request, to.connect()?)?;
             print::line(String::from_utf8_lossy(&response).trim_end())?;
             timed();
+            let answer = Answer::parse(&response);
+            let answer = answer.ok_or_else(|| io::Error::other("the answer is not HTTP"))?;
+            Ok(Exchanged { status: answer.status(), request })
         }
         Request::Stream(stream) => {
-            let connection = stream.open(&key, destination.connect()?)?;
+            let opened = stream.open(key, to.connect()?)?;
             timed();
-            connection.map_or(Ok(()), |connection| stream.run(connection))?;
+            let request = stream.to_bytes(key);
+            match opened {
+                Opened::Accepted(connection) => stream.run(*connection)?,
+                Opened::Refused(status) => return Ok(Exchanged { status, request }),
+            }
+            Ok(Exchanged { status: 101, request })
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Sends a request as raw bytes over plain TCP and returns the response.

@@ -1,6 +1,6 @@
 //! `gatekeeper sign`: prints the signature of a request.
 
-use std::{fs, io, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
@@ -10,7 +10,6 @@ use super::{
     webhook::{Webhook, encode_form, key_from_token},
 };
 use crate::config::{Secret, TOKEN_VARIABLE};
-use crate::signature::Key;
 
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
@@ -32,7 +31,7 @@ pub(super) struct SignArgs {
 
 pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, CliError> {
     let webhook = webhook(args)?;
-    let signature = webhook.signature(&key_from_env()?);
+    let signature = webhook.signature(&key_from_token(&token_from_env()?)?);
     if args.curl {
         print::line(&webhook.to_curl(&signature, None))?;
     } else {
@@ -64,9 +63,15 @@ pub(super) fn pairs(data: &[String]) -> Result<Vec<(&str, &str)>, CliError> {
     pairs.ok_or(CliError::Usage("-d takes NAME=VALUE"))
 }
 
-/// Reads the key from the environment. There is no flag for it: arguments show in the process list.
-pub(super) fn key_from_env() -> Result<Key, CliError> {
-    let secret = Secret::from_env(TOKEN_VARIABLE)
-        .map_err(|_| CliError::Usage("set TWILIO_AUTH_TOKEN to the auth token to sign with"))?;
-    Ok(key_from_token(&secret).map_err(io::Error::other)?)
+/// Reads the token from the environment. There is no flag for it: arguments show in the process list.
+pub(super) fn token_from_env() -> Result<Secret, CliError> {
+    match Secret::from_env(TOKEN_VARIABLE) {
+        Ok(secret) if secret.bytes().is_empty() => Err(CliError::Usage(
+            "TWILIO_AUTH_TOKEN is empty: set it to the auth token to sign with",
+        )),
+        Ok(secret) => Ok(secret),
+        Err(_) => Err(CliError::Usage(
+            "TWILIO_AUTH_TOKEN is not set: set it to the auth token to sign with",
+        )),
+    }
 }

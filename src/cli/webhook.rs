@@ -1,11 +1,14 @@
 //! Builds requests as Twilio sends them: signed, with its headers.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+};
 
 use sha2::{Digest, Sha256};
 
 use crate::config::Secret;
-use crate::signature::{Algorithm, EmptySecret, Key, Order, Parameters};
+use crate::signature::{Algorithm, Key, Order, Parameters};
 
 /// A request to sign.
 #[derive(Clone, Debug)]
@@ -155,8 +158,8 @@ pub(super) fn encode_form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)
 }
 
 /// Makes an auth token a key.
-pub(super) fn key_from_token(secret: &Secret) -> Result<Key, EmptySecret> {
-    Key::new("token", secret.bytes(), Algorithm::HmacSha1)
+pub(super) fn key_from_token(secret: &Secret) -> io::Result<Key> {
+    Key::new("token", secret.bytes(), Algorithm::HmacSha1).map_err(io::Error::other)
 }
 
 fn escape(text: &str) -> String {

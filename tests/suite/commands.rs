@@ -1,8 +1,10 @@
 //! The commands that open connections: `send` and `health`.
 
+use std::path::Path;
+
 use crate::support::{
-    HOST, ORIGIN,
-    gate::{Folder, Gate, run},
+    HOST, ORIGIN, TOKEN,
+    gate::{CommandOutput, Folder, Gate, command, output_of, run},
     tls::{Authority, Relay},
     upstream::{Answer, TWIML, Then, Upstream},
 };
@@ -76,4 +78,80 @@ fn health_ignores_faults_outside_the_admin_section() {
     let output = run(&["health", "-c", &file]);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("[admin] listen"), "{output:?}");
+}
+
+/// Runs `send` in this folder against this gate.
+fn send_in(folder: &Path, gate: &Gate, arguments: &[&str]) -> CommandOutput {
+    let to = format!("http://{}", gate.address());
+    let mut send = command(&[&["send"], arguments, &["--to", &to]].concat());
+    output_of(send.current_dir(folder))
+}
+
+/// The refusal of a gate is explained with the configuration that `-c` names, or that lies here.
+#[test]
+fn send_explains_a_refusal_and_exits_with_1() {
+    let app = Upstream::start();
+    let gate = Gate::before(&app);
+    let (elsewhere, here) = (Folder::new(), gate.folder().path());
+    let config = here.join("gatekeeper.toml").display().to_string();
+    let url = "http://hooks.example.com/voice";
+    let voice = [url, "--preset", "voice"];
+    for said in [
+        send_in(elsewhere.path(), &gate, &[&voice[..], &["-c", &config]].concat()),
+        send_in(here, &gate, &voice),
+        send_in(here, &gate, &[url, "--preset", "media-stream"]),
+    ] {
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stdout.starts_with("HTTP/1.1 403 Forbidden"), "{said:?}");
+        for part in ["refused: signature_mismatch", "1. wrong_scheme (proven)", "cure: "] {
+            assert!(said.stderr.contains(part), "{part}: {said:?}");
+        }
+        assert!(!said.all().contains(TOKEN), "{said:?}");
+    }
+    let said = send_in(elsewhere.path(), &gate, &voice);
+    assert!(said.code == Some(1) && said.stderr.contains("name its configuration with -c"));
+    let right = ["https://hooks.example.com/voice", "--preset", "voice"];
+    let said = send_in(here, &gate, &right);
+    assert!(said.code == Some(0) && !said.stderr.contains("cure"), "{said:?}");
+    assert_eq!(app.requests().len(), 1);
+}
+
+#[test]
+fn send_names_the_token_that_is_not_the_gates() {
+    let app = Upstream::start();
+    let config = format!(
+        "public_url = \"{ORIGIN}\"\nupstream = \"{}\"\nauth_tokens = [\"{}\"]\n",
+        app.url(),
+        "00000000000000000000000000000000"
+    );
+    let gate = Gate::start(&config);
+    let url = format!("{ORIGIN}/voice");
+    let said = send_in(gate.folder().path(), &gate, &[&url, "--preset", "voice"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("1. wrong_token (proven)"), "{said:?}");
+    assert!(said.stderr.contains("TWILIO_AUTH_TOKEN signed it"), "{said:?}");
+}
+
+/// The gate has let it pass: nothing of its is to be explained.
+#[test]
+fn send_tells_an_apps_403_from_a_refusal() {
+    for (status, told) in [("403 Forbidden", true), ("404 Not Found", false), ("302 Found", false)]
+    {
+        let app = saying(status);
+        let gate = Gate::before(&app);
+        let url = format!("{ORIGIN}/voice");
+        let said = send_in(gate.folder().path(), &gate, &[&url, "--preset", "voice"]);
+        assert_eq!(said.code, Some(i32::from(!status.starts_with('3'))), "{said:?}");
+        assert_eq!(said.stderr.contains("would let it pass"), told, "{said:?}");
+    }
+}
+
+#[test]
+fn send_says_that_nothing_listens() {
+    let gone = Upstream::start().address();
+    let to = format!("http://{gone}");
+    let said = run(&["send", "https://hooks.example.com/voice", "--preset", "voice", "--to", &to]);
+    let line =
+        format!("gatekeeper: cannot reach {gone}: connection refused. Is the gate running?\n");
+    assert_eq!((said.code, said.stderr), (Some(1), line));
 }

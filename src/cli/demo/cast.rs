@@ -26,7 +26,7 @@ pub(super) struct Scene {
 
 impl Stage {
     pub(super) fn new(token: String, other_token: String) -> io::Result<Self> {
-        let key = |token: &str| key_from_token(&Secret::new(token)).map_err(io::Error::other);
+        let key = |token: &str| key_from_token(&Secret::new(token));
         Ok(Self { key: key(&token)?, other_key: key(&other_token)?, token, other_token })
     }
 

@@ -45,7 +45,12 @@ fn json(judgement: &Judgement, explanation: Option<&Explanation>, lines: &Lines)
     })
 }
 
-fn text(judgement: &Judgement, explanation: Option<&Explanation>, lines: &Lines) -> String {
+/// Formats it for people.
+pub(super) fn text(
+    judgement: &Judgement,
+    explanation: Option<&Explanation>,
+    lines: &Lines,
+) -> String {
     let Some(found) = explanation else {
         return match judgement {
             Judgement::Admitted(Some(key)) => {

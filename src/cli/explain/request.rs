@@ -35,7 +35,7 @@ impl Received {
         }
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, CliError> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, CliError> {
         let malformed = CliError::Usage(
             "the request is not HTTP/1.1: a request line, header fields, an empty line, a body",
         );

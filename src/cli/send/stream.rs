@@ -40,6 +40,13 @@ pub(super) struct Stream {
     parameters: Map<String, Value>,
 }
 
+/// The answer to a handshake.
+pub(super) enum Opened<L> {
+    Accepted(Box<WebSocket<L>>),
+    /// With this status.
+    Refused(u16),
+}
+
 impl Stream {
     pub(super) fn new(url: &str, parameters: &[(&str, &str)]) -> Self {
         let parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into()));
@@ -51,21 +58,31 @@ impl Stream {
         }
     }
 
-    /// Sends the handshake and prints the response. Returns the connection if it is 101.
+    /// Returns the handshake as HTTP/1.1.
+    pub(super) fn to_bytes(&self, key: &Key) -> Vec<u8> {
+        let mut head = format!("GET {} HTTP/1.1\r\n", self.webhook.target());
+        for (name, value) in self.fields(key) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
+    /// Sends the handshake and prints the response.
     pub(super) fn open<L: Read + Write>(
         &self,
         key: &Key,
         stream: L,
-    ) -> Result<Option<WebSocket<L>>, CliError> {
+    ) -> Result<Opened<L>, CliError> {
         let handshake = ClientHandshake::start(stream, self.request(key)?, None);
         match handshake.map_err(io::Error::other)?.handshake() {
             Ok((connection, response)) => {
                 print_response(&response, b"")?;
-                Ok(Some(connection))
+                Ok(Opened::Accepted(Box::new(connection)))
             }
             Err(HandshakeError::Failure(Error::Http(response))) => {
                 print_response(&response, response.body().as_deref().unwrap_or_default())?;
-                Ok(None)
+                Ok(Opened::Refused(response.status().as_u16()))
             }
             Err(HandshakeError::Failure(other)) => Err(io::Error::other(other).into()),
             Err(HandshakeError::Interrupted(_)) => {
@@ -75,19 +92,22 @@ impl Stream {
     }
 
     fn request(&self, key: &Key) -> io::Result<Request<()>> {
-        let fields = [
-            ("host", self.webhook.authority()),
-            ("connection", "Upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", &generate_key()),
-            ("user-agent", "TwilioProxy/1.1"),
-            ("x-twilio-signature", &self.webhook.signature(key)),
-        ];
         let request = Request::builder().uri(&self.webhook.url);
-        let request =
-            fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let fields = self.fields(key).into_iter();
+        let request = fields.fold(request, |request, (name, value)| request.header(name, value));
         Builder::body(request, ()).map_err(io::Error::other)
+    }
+
+    fn fields(&self, key: &Key) -> [(&'static str, String); 7] {
+        [
+            ("host", self.webhook.authority().to_owned()),
+            ("connection", "Upgrade".to_owned()),
+            ("upgrade", "websocket".to_owned()),
+            ("sec-websocket-version", "13".to_owned()),
+            ("sec-websocket-key", generate_key()),
+            ("user-agent", "TwilioProxy/1.1".to_owned()),
+            ("x-twilio-signature", self.webhook.signature(key)),
+        ]
     }
 
     /// Sends the audio and closes, then prints the app's messages; counts its media messages.

@@ -293,12 +293,13 @@ pub(crate) fn check(file: &Path) -> CommandOutput {
 
 /// Runs a command until it exits.
 pub(crate) fn run(arguments: &[&str]) -> CommandOutput {
-    let mut child = command(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    output_of(&mut command(arguments))
+}
+
+/// Runs a prepared command until it exits.
+pub(crate) fn output_of(command: &mut Command) -> CommandOutput {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let stdout = child.stdout.take().map(reader).unwrap();
     let stderr = child.stderr.take().map(reader).unwrap();
     let code = wait(&mut child);
