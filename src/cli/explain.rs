@@ -80,15 +80,27 @@ pub(super) struct Sent<'a> {
     pub(super) peer: Option<IpAddr>,
 }
 
+/// A refusal with the likeliest mistake, each in a sentence.
+pub(super) struct Cause {
+    pub(super) reason: &'static str,
+    pub(super) says: String,
+    pub(super) cure: String,
+}
+
 impl Sent<'_> {
-    /// Returns `None` where this configuration would admit the request.
+    /// Returns the cause of a refusal; `None` where this configuration would admit the request.
+    pub(super) fn cause(&self, config: &Config) -> Result<Option<Cause>, CliError> {
+        let (judgement, explanation) = self.judge(config)?;
+        let Some(found) = explanation else { return Ok(None) };
+        let first = found.mistakes.into_iter().next();
+        let (says, cure) = first.map(|first| (first.says, first.cure)).unwrap_or_default();
+        Ok(Some(Cause { reason: judgement.reason().unwrap_or_default(), says, cure }))
+    }
+
+    /// Returns the explanation of a refusal in a few lines; `None` where this configuration would
+    /// admit the request.
     pub(super) fn explain(&self, config: &Config) -> Result<Option<String>, CliError> {
-        let received = Received::parse(self.bytes)?;
-        let given = self.token.and_then(|token| probe(TOKEN_VARIABLE, token));
-        let peer = self.peer.or_else(|| assumed_peer(config));
-        let told = Some(self.url);
-        let (judgement, explanation) =
-            judge_and_explain(&received, told, given.as_slice(), peer, config)?;
+        let (judgement, explanation) = self.judge(config)?;
         let Some(found) = &explanation else { return Ok(None) };
         let mut text = report::text(&judgement, explanation.as_ref(), &config.lines);
         if found.mistakes.iter().any(|mistake| mistake.label == Label::WrongToken && mistake.proven)
@@ -96,6 +108,13 @@ impl Sent<'_> {
             text.push_str("\n\nTWILIO_AUTH_TOKEN signed it; the configuration has another token.");
         }
         Ok(Some(text))
+    }
+
+    fn judge(&self, config: &Config) -> Result<(Judgement, Option<Explanation>), CliError> {
+        let received = Received::parse(self.bytes)?;
+        let given = self.token.and_then(|token| probe(TOKEN_VARIABLE, token));
+        let peer = self.peer.or_else(|| assumed_peer(config));
+        judge_and_explain(&received, Some(self.url), given.as_slice(), peer, config)
     }
 }
 

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod connect;
 mod demo;
+mod doctor;
 mod error;
 mod explain;
 mod health;
@@ -46,6 +47,8 @@ enum Command {
     Send(send::SendArgs),
     /// Say why a request is refused: the mistake and its cure
     Explain(explain::ExplainArgs),
+    /// Say, before going live, whether Twilio's requests would arrive and pass
+    Doctor(doctor::DoctorArgs),
     /// Ask the admin listener whether the gate is ready; exit with 0 or 1
     Health(health::HealthArgs),
     /// Print the JSON Schema of the configuration
@@ -84,6 +87,7 @@ fn execute(command: &Command) -> Result<ExitCode, CliError> {
         Command::Sign(args) => sign::sign(args),
         Command::Send(args) => send::send(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Health(args) => health::health(args),
         Command::Schema => Ok(print::schema(&schemars::schema_for!(RawConfig))?),
         Command::Completions { shell } => Ok(print::completions(&mut Cli::command(), *shell)?),

@@ -271,22 +271,37 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// Returns each fault in one line, location first, with its cure. Tokens are masked.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(String, &'static str)> {
+        let own = self.list.iter().map(|fault| (self.headline(fault), fault.kind.help()));
+        own.chain(self.accounts_file.iter().flat_map(|faults| faults.entries())).collect()
+    }
+
+    fn headline(&self, fault: &Fault) -> String {
+        let Fault { location, key, kind } = fault;
+        let what = mask_tokens(&kind.to_string(), kind.quotes_file());
+        match location {
+            Location::File(span) => {
+                let (line, column) = position(&self.text, span.start);
+                format!("{}:{line}:{column}: {key}: {what}", self.name)
+            }
+            Location::Flag(flag) => format!("{flag}: {what}"),
+            Location::Nowhere => format!("{}: {key}: {what}", self.name),
+        }
+    }
+}
+
 /// Prints each fault with file, line, column, offending text and help. Tokens are masked.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in &self.list {
-            let Fault { location, key, kind } = fault;
-            let what = mask_tokens(&kind.to_string(), kind.quotes_file());
-            match location {
-                Location::File(span) => {
-                    let (line, column) = position(&self.text, span.start);
-                    writeln!(f, "{}:{line}:{column}: {key}: {what}", self.name)?;
-                    writeln!(f, "    | {}", self.excerpt(span, kind))?;
-                }
-                Location::Flag(flag) => writeln!(f, "{flag}: {what}")?,
-                Location::Nowhere => writeln!(f, "{}: {key}: {what}", self.name)?,
+            writeln!(f, "{}", self.headline(fault))?;
+            if let Location::File(span) = &fault.location {
+                writeln!(f, "    | {}", self.excerpt(span, &fault.kind))?;
             }
-            writeln!(f, "    = {}", kind.help())?;
+            writeln!(f, "    = {}", fault.kind.help())?;
         }
         self.accounts_file.as_ref().map_or(Ok(()), |faults| faults.fmt(f))
     }

@@ -25,7 +25,7 @@ pub use lines::{Lines, RouteLines};
 pub use listen::{ListenFault, parse_listen};
 pub use raw::RawConfig;
 pub use secret::Secret;
-pub use tls::{Tls, TlsFault, Validity, client_config};
+pub use tls::{Tls, TlsFault, Validity, client_config, roots};
 pub use validated::Config;
 pub use warning::{Warning, WarningKind};
 

@@ -206,8 +206,15 @@ pub(super) fn client(
 /// # Errors
 /// [`TlsFault`] when the file is unusable or the system has no roots.
 pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
-    let roots = roots.map_or_else(load_system_roots, read_roots)?;
-    client(roots, None).map(|config| Arc::clone(ClientTls::new(config).config()))
+    client(self::roots(roots)?, None).map(|config| Arc::clone(ClientTls::new(config).config()))
+}
+
+/// Returns the CAs of this PEM file, or the system's.
+///
+/// # Errors
+/// [`TlsFault`] when the file is unusable or the system has no roots.
+pub fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsFault> {
+    file.map_or_else(load_system_roots, read_roots)
 }
 
 /// Returns ring, passed explicitly: no process-wide default provider is installed.

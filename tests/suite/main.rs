@@ -15,6 +15,7 @@ mod chaos;
 mod commands;
 mod configuration;
 mod dates;
+mod doctor;
 mod early_answers;
 mod explain;
 mod forwarding;

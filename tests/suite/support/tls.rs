@@ -10,7 +10,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
 };
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
@@ -34,6 +35,13 @@ pub(crate) struct Authority {
     pub(crate) folder: Folder,
 }
 
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, format!("the tests' {name}"));
+    params
+}
+
 /// A certificate and its key.
 pub(crate) struct Pair {
     pub(crate) cert: String,
@@ -44,9 +52,15 @@ pub(crate) struct Pair {
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::self_signed(authority_params("root"), key).unwrap();
+        Self { issuer, folder: Folder::new() }
+    }
+
+    /// An intermediate authority below this one. A server with its certificates sends no other one.
+    pub(crate) fn intermediate(&self) -> Self {
+        let (params, key) = (authority_params("intermediate"), KeyPair::generate().unwrap());
+        let issuer = CertifiedIssuer::signed_by(params, key, &self.issuer).unwrap();
         Self { issuer, folder: Folder::new() }
     }
 
