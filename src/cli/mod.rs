@@ -9,6 +9,7 @@ mod doctor;
 mod error;
 mod explain;
 mod health;
+mod help;
 mod http;
 mod print;
 mod run;
@@ -36,30 +37,40 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Verify requests and forward them to an app
+    #[command(after_help = help::RUN)]
     Run(RunArgs),
     /// Run the gate in front of a sample weather hotline and show what it accepts and refuses
+    #[command(after_help = help::DEMO)]
     Demo(demo::DemoArgs),
     /// Validate the configuration; print the routes, or every fault
+    #[command(after_help = help::CHECK)]
     Check(RunArgs),
     /// Print the X-Twilio-Signature of a request
+    #[command(after_help = help::SIGN)]
     Sign(sign::SignArgs),
     /// Sign a request and send it
+    #[command(after_help = help::SEND)]
     Send(send::SendArgs),
     /// Say why a request is refused: the mistake and its cure
+    #[command(after_help = help::EXPLAIN)]
     Explain(explain::ExplainArgs),
     /// Say, before going live, whether Twilio's requests would arrive and pass
+    #[command(after_help = help::DOCTOR)]
     Doctor(doctor::DoctorArgs),
     /// Ask the admin listener whether the gate is ready; exit with 0 or 1
+    #[command(after_help = help::HEALTH)]
     Health(health::HealthArgs),
     /// Print the JSON Schema of the configuration
+    #[command(after_help = help::SCHEMA)]
     Schema,
     /// Print shell completions
+    #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: Shell,
     },
     /// Write the man pages into a folder
-    #[command(hide = true)]
+    #[command(hide = true, after_help = help::MAN)]
     Man {
         /// An existing folder
         folder: PathBuf,
@@ -92,5 +103,26 @@ fn execute(command: &Command) -> Result<ExitCode, CliError> {
         Command::Schema => Ok(print::schema(&schemars::schema_for!(RawConfig))?),
         Command::Completions { shell } => Ok(print::completions(&mut Cli::command(), *shell)?),
         Command::Man { folder } => Ok(print::man(Cli::command(), folder)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_of_every_help_text_is_valid() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let start = format!("  gatekeeper {name}");
+            let examples: Vec<&str> =
+                help.lines().filter(|line| line.starts_with(&start)).collect();
+            assert_eq!(examples.len(), 2, "{name}: {help}");
+            for example in examples {
+                let words = example.split(['|', '>']).next().unwrap().split_whitespace();
+                assert!(Cli::try_parse_from(words).is_ok(), "{example}");
+            }
+        }
     }
 }

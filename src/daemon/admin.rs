@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::downstream::{NONCE_LIFETIME, Shared};
+use crate::downstream::{Arrival, Shared};
 use crate::net::{Acceptor, Socket};
 
 /// Maximum number of connections. A monitor needs one.
@@ -29,6 +29,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a failed accept, such as when descriptors run out, so as not to spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// Serves until the task is dropped.
 pub(super) async fn serve(acceptor: Acceptor, shared: Arc<Shared>) {
@@ -51,7 +52,7 @@ pub(super) async fn serve(acceptor: Acceptor, shared: Arc<Shared>) {
     }
 }
 
-async fn serve_connection(socket: Socket, shared: &Arc<Shared>) {
+async fn serve_connection(socket: Socket, shared: &Shared) {
     let service =
         service_fn(|request| std::future::ready(Ok::<_, Infallible>(respond(&request, shared))));
     let mut builder = http1::Builder::new();
@@ -65,16 +66,18 @@ async fn serve_connection(socket: Socket, shared: &Arc<Shared>) {
     }
 }
 
-fn respond(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
-    if request.method() == Method::POST && request.uri().path() == "/doctor/nonce" {
-        return issue_nonce(request, shared);
+fn respond(request: &Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    let asked = path.strip_prefix("/doctor/nonce").and_then(|rest| doctor(request, rest, shared));
+    if let Some(response) = asked {
+        return response;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match request.uri().path() {
+    match path {
         "/healthz" => text_response(StatusCode::OK, "alive\n"),
         "/readyz" if shared.shutdown.is_draining() => {
             text_response(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
@@ -85,9 +88,39 @@ fn respond(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<B
             shared.metrics_text(),
             "text/plain; version=0.0.4; charset=utf-8",
         ),
-        path => path
-            .strip_prefix("/doctor/nonce/")
-            .map_or_else(not_found, |nonce| arrival(nonce, shared)),
+        _ => not_found(),
+    }
+}
+
+/// Answers what `gatekeeper doctor` asks: POST hands out a nonce, GET tells what arrived with it, and
+/// DELETE tells it and forgets the nonce. A browser sends `Origin` with every POST and DELETE: no page
+/// that an operator happens to visit may use up the nonces.
+fn doctor(
+    request: &Request<Incoming>,
+    rest: &str,
+    shared: &Shared,
+) -> Option<Response<Full<Bytes>>> {
+    let nonces = &shared.nonces;
+    let nonce = rest.strip_prefix('/');
+    Some(match (request.method(), nonce) {
+        (&Method::POST | &Method::DELETE, _) if request.headers().contains_key(ORIGIN) => {
+            text_response(StatusCode::FORBIDDEN, "not for web pages\n")
+        }
+        (&Method::POST, None) if rest.is_empty() => match nonces.issue() {
+            Some(nonce) => response(StatusCode::CREATED, nonce + "\n", PLAIN_TEXT),
+            None => text_response(StatusCode::TOO_MANY_REQUESTS, "try again in a minute\n"),
+        },
+        (&Method::GET, Some(nonce)) => arrival(nonces.arrival(nonce).as_ref()),
+        (&Method::DELETE, Some(nonce)) => arrival(nonces.take(nonce).as_ref()),
+        _ => return None,
+    })
+}
+
+/// Formats what arrived with a nonce as JSON; `null` while nothing has.
+fn arrival(arrival: Option<&Option<Arrival>>) -> Response<Full<Bytes>> {
+    match arrival.map(serde_json::to_vec) {
+        Some(Ok(json)) => response(StatusCode::OK, json, "application/json"),
+        Some(Err(_)) | None => not_found(),
     }
 }
 
@@ -95,33 +128,8 @@ fn not_found() -> Response<Full<Bytes>> {
     text_response(StatusCode::NOT_FOUND, "/healthz, /readyz, /metrics\n")
 }
 
-/// Hands out a nonce, which expires on its own. A browser sends `Origin` with every POST: no page
-/// that an operator happens to visit may use up the nonces.
-fn issue_nonce(request: &Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
-    if request.headers().contains_key(ORIGIN) {
-        return text_response(StatusCode::FORBIDDEN, "not for web pages\n");
-    }
-    let Some(nonce) = shared.nonces.issue() else {
-        return text_response(StatusCode::TOO_MANY_REQUESTS, "try again in a minute\n");
-    };
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        sleep(NONCE_LIFETIME).await;
-        shared.nonces.remove_expired();
-    });
-    response(StatusCode::CREATED, nonce + "\n", "text/plain; charset=utf-8")
-}
-
-/// Returns the request that arrived with this nonce as JSON; `null` while none has.
-fn arrival(nonce: &str, shared: &Shared) -> Response<Full<Bytes>> {
-    match shared.nonces.arrival(nonce).map(|arrival| serde_json::to_vec(&arrival)) {
-        Some(Ok(json)) => response(StatusCode::OK, json, "application/json"),
-        Some(Err(_)) | None => not_found(),
-    }
-}
-
 fn text_response(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
-    response(status, line, "text/plain; charset=utf-8")
+    response(status, line, PLAIN_TEXT)
 }
 
 fn response(

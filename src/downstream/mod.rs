@@ -15,7 +15,7 @@ mod state;
 mod thread;
 mod worker;
 
-pub use nonces::{Arrival, MAX_NONCES, NONCE_LIFETIME, NONCE_PATH, Nonces};
+pub use nonces::{Arrival, NONCE_PATH, Nonces};
 pub use shutdown::Shutdown;
 pub use state::{Shared, Snapshot};
 pub use thread::work;

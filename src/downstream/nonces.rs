@@ -21,9 +21,9 @@ use crate::http1::{FieldName, RequestHead, Version};
 /// The path that a nonce is appended to (RFC 8615).
 pub const NONCE_PATH: &str = "/.well-known/gatekeeper/";
 /// Lifetime of a nonce, arrived or not.
-pub const NONCE_LIFETIME: Duration = Duration::from_secs(60);
+const NONCE_LIFETIME: Duration = Duration::from_secs(60);
 /// Most nonces at once, arrived ones included.
-pub const MAX_NONCES: usize = 16;
+const MAX_NONCES: usize = 16;
 /// Length of a nonce in hex digits: 128 bits.
 const NONCE_LENGTH: usize = 32;
 /// Most forwarding fields that are recorded of one request.
@@ -94,7 +94,7 @@ fn shortened(value: &[u8]) -> String {
 }
 
 impl Nonces {
-    /// Hands out a nonce; `None` while [`MAX_NONCES`] are in use, or without random bytes.
+    /// Hands out a nonce; `None` while 16 are in use, or without random bytes.
     pub fn issue(&self) -> Option<String> {
         self.remove_expired();
         let mut issued = self.lock();
@@ -116,8 +116,17 @@ impl Nonces {
         issued.iter().find(|issued| issued.nonce == nonce).map(|issued| issued.arrival.clone())
     }
 
+    /// The same, and forgets the nonce.
+    pub fn take(&self, nonce: &str) -> Option<Option<Arrival>> {
+        let arrival = self.arrival(nonce);
+        let mut issued = self.lock();
+        issued.retain(|issued| issued.nonce != nonce);
+        self.count(&issued);
+        arrival
+    }
+
     /// Forgets what has expired.
-    pub fn remove_expired(&self) {
+    fn remove_expired(&self) {
         let now = Instant::now();
         let mut issued = self.lock();
         issued.retain(|issued| issued.until > now);
@@ -179,6 +188,10 @@ mod tests {
         RequestHead::from_http2("GET", path, fields.into_iter())
     }
 
+    fn head_of(nonce: &str) -> RequestHead {
+        head(&path(nonce))
+    }
+
     fn path(nonce: &str) -> String {
         format!("{NONCE_PATH}{nonce}")
     }
@@ -233,5 +246,9 @@ mod tests {
         assert_eq!(arrival.forwarded.len(), MAX_FIELDS);
         assert!(arrival.forwarded.iter().all(|(_, value)| value.len() == MAX_VALUE));
         assert_eq!(nonces.issue(), None, "an arrived one counts too");
+        assert_eq!(nonces.take(&issued[0]), Some(Some(arrival)));
+        assert!(nonces.take(&issued[0]).is_none() && nonces.issue().is_some());
+        assert_eq!(nonces.take(&issued[1]), Some(None));
+        assert!(!nonces.record(&head_of(&issued[1]), None, false), "forgotten, so not pending");
     }
 }

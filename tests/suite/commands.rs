@@ -155,3 +155,20 @@ fn send_says_that_nothing_listens() {
         format!("gatekeeper: cannot reach {gone}: connection refused. Is the gate running?\n");
     assert_eq!((said.code, said.stderr), (Some(1), line));
 }
+
+#[test]
+fn every_commands_help_names_its_variables_and_two_examples() {
+    let help = run(&["--help"]).stdout;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = listed.map_while(|line| line.strip_prefix("  ")?.split(' ').next());
+    let commands: Vec<&str> = commands.filter(|name| *name != "help").collect();
+    assert!(commands.len() >= 10, "{commands:?}");
+    for name in &commands {
+        let help = run(&[name, "--help"]).stdout;
+        let example = format!("\n  gatekeeper {name}");
+        assert_eq!(help.matches(&example).count(), 2, "{help}");
+        let needs_token = ["run", "check", "sign", "send", "explain", "doctor"].contains(name);
+        assert_eq!(help.contains("TWILIO_AUTH_TOKEN"), needs_token, "{help}");
+        assert_eq!(help.contains("GATEKEEPER_LOG"), *name == "run", "{help}");
+    }
+}

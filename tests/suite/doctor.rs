@@ -112,6 +112,12 @@ fn the_number_of_nonces_is_bounded_and_no_web_page_gets_one() {
     assert_eq!(ask(&gate, POST).status, 429);
     assert_eq!(gate.answer(&Message::get(&paths[0])).status, 204);
     assert_eq!(ask(&gate, POST).status, 429, "one that has arrived counts for its minute");
+    let nonce = paths[0].rsplit('/').next().unwrap();
+    let delete = format!("DELETE /doctor/nonce/{nonce} HTTP/1.1\r\nHost: localhost\r\n");
+    assert_eq!(ask(&gate, &format!("{delete}Origin: https://evil.example\r\n")).status, 403);
+    let arrived = ask(&gate, &delete);
+    assert!(arrived.status == 200 && arrived.text().contains("\"peer\":\"127.0.0.1\""));
+    assert_eq!((ask(&gate, &delete).status, ask(&gate, POST).status), (404, 201));
     let unknown = "GET /doctor/nonce/0 HTTP/1.1\r\nHost: localhost\r\n";
     assert_eq!(ask(&gate, unknown).status, 404);
     let get = "GET /doctor/nonce HTTP/1.1\r\nHost: localhost\r\n";

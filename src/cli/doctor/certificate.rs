@@ -222,10 +222,14 @@ impl Server<'_> {
         };
         let sent = certificates(chain.len());
         if issuer(last) != subject(last) {
-            let says = format!(
-                "an intermediate certificate is missing: {sent} sent, and not that of the issuer, {}",
-                shown(&last.tbs_certificate().issuer().to_string())
-            );
+            let issuer = shown(&issuer(last).to_string());
+            let says = if chain.len() == 1 {
+                format!(
+                    "an intermediate certificate is missing: {sent} sent, and not that of {issuer}"
+                )
+            } else {
+                format!("the chain leads to no trusted CA: {sent} sent, and not that of {issuer}")
+            };
             let cure = format!("let the server send the whole chain (fullchain.pem); {private}");
             return (says, cure);
         }

@@ -143,7 +143,7 @@ fn call(origin: &Origin, admin: Option<&Listen>, stream: Box<dyn ReadWrite>) -> 
     let answer = http::exchange(&http::request("GET", &target, &origin.authority()), stream);
     let arrival = match (admin, &nonce) {
         (Some(admin), Some(nonce)) => {
-            let known = admin::ask(admin, "GET", &format!("/doctor/nonce/{nonce}"))?;
+            let known = admin::ask(admin, "DELETE", &format!("/doctor/nonce/{nonce}"))?;
             serde_json::from_slice(&known.body).map_err(io::Error::other)?
         }
         _ => None,
