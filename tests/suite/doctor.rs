@@ -6,7 +6,7 @@ use crate::support::{
     HOST, TOKEN,
     client::Response,
     frames::{Frames, StreamResult},
-    gate::{CommandOutput, Folder, Gate, run},
+    gate::{CommandOutput, Folder, Gate, guarded, run},
     http2::request_fields,
     message::Message,
     tls::{Authority, Pair, Relay},
@@ -207,6 +207,20 @@ fn doctor_proves_that_the_public_url_leads_to_this_gate() {
     let json: Value = serde_json::from_str(&said.stdout).unwrap();
     assert!(json.as_array().unwrap().iter().all(|line| line["verdict"] == "ok"), "{json}");
     assert_eq!(patient.app.bytes(), 0);
+}
+
+#[test]
+fn doctor_follows_the_public_url_to_tls_of_the_gate_itself() {
+    let (app, authority, folder) = (Upstream::start(), Authority::new(), Folder::new());
+    authority.issue(HOST, 2099).write(&folder, "gate");
+    let tls = "[tls]\ncert = \"gate.pem\"\nkey = \"gate.key\"\n";
+    let gate = Gate::start_in(folder, &guarded(&app, &format!("{ADMIN}{tls}")), &[]);
+    let patient = Patient { gate, app, folder: Folder::new() };
+    let url = format!("https://{HOST}:{}", patient.gate.address().port());
+    let ca = authority.ca().display().to_string();
+    let said = patient.report(&url, &patient.admin(), &["--cacert", &ca]);
+    assert_says(&said, "ok", "public_url", "over HTTP/1.1 with TLS of its own; Host: ", "");
+    assert_says(&said, "ok", "signed", "would pass", "");
 }
 
 #[test]
