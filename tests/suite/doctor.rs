@@ -239,6 +239,10 @@ fn doctor_says_in_plain_words_what_is_wrong_with_a_certificate() {
         let said = patient.report(&url, &patient.admin(), &["--cacert", &ca]);
         assert_says(&said, "FAIL", "certificate", says, "cure: ");
     }
+    let front = relay(&patient.gate, &root, &root.issue(HOST, 2032)); // its life began in 1975
+    let url = format!("https://{HOST}:{}", front.address.port());
+    let said = patient.report(&url, &patient.admin(), &["--cacert", &ca]);
+    assert_says(&said, "warn", "certificate", "less than a third of its life", "its renewal works");
     let url = format!("https://{HOST}:{}", patient.gate.address().port());
     let said = patient.report(&url, &patient.admin(), &["--cacert", &ca]);
     assert_says(&said, "FAIL", "certificate", "does not speak TLS", "correct the scheme");

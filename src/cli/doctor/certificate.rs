@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use rustls::{
@@ -22,7 +22,7 @@ use x509_cert::{Certificate, der::Decode};
 
 use super::finding::Finding;
 use crate::cli::{connect::ReadWrite, error::describe};
-use crate::config;
+use crate::config::{self, Validity};
 
 const CERTIFICATE: &str = "certificate";
 
@@ -156,10 +156,9 @@ impl Server<'_> {
             let cure = "write the leaf first, then the certificate of its issuer, and so on";
             findings.push(Finding::warn(CERTIFICATE, says, cure));
         }
-        if is_in_last_third(leaf, now) {
-            let says = format!("less than a third of its life is left: it ends on {}", date(until));
-            let cure = "look whether its renewal works";
-            findings.push(Finding::warn(CERTIFICATE, says, cure));
+        if let Some(warning) = validity(leaf).warning(now) {
+            let says = format!("{warning}, and less than a third of its life is left");
+            findings.push(Finding::warn(CERTIFICATE, says, "look whether its renewal works"));
         }
         findings
     }
@@ -250,16 +249,15 @@ fn subject(certificate: &Certificate) -> &x509_cert::name::Name {
 }
 
 fn not_after(certificate: &Certificate) -> SystemTime {
-    certificate.tbs_certificate().validity().not_after.to_system_time()
+    validity(certificate).until
 }
 
-/// Relative, since lifetimes shrink: ACME clients renew when a third is left.
-fn is_in_last_third(certificate: &Certificate, now: SystemTime) -> bool {
+fn validity(certificate: &Certificate) -> Validity {
     let validity = certificate.tbs_certificate().validity();
-    let (from, until) = (validity.not_before.to_system_time(), validity.not_after.to_system_time());
-    let life = until.duration_since(from).unwrap_or_default();
-    let left = until.duration_since(now).unwrap_or(Duration::ZERO);
-    left.saturating_mul(3) < life
+    Validity {
+        from: validity.not_before.to_system_time(),
+        until: validity.not_after.to_system_time(),
+    }
 }
 
 fn certificates(count: usize) -> String {
