@@ -38,7 +38,7 @@ impl Case {
 
     fn judge(&self, origin: &Origin, keyring: &Keyring, signature: &Signature) -> bool {
         let message = Message::bind(BodyKind::Form, TARGET, &self.body).unwrap();
-        verify(&message, origin, keyring, Selector::AuthToken, signature).is_ok()
+        verify(&message, &[origin], keyring, Selector::AuthToken, signature).is_ok()
     }
 }
 
@@ -174,7 +174,7 @@ fn worst(criterion: &mut Criterion) {
         for (name, target, body) in &cases {
             let judge = || {
                 let message = Message::bind(BodyKind::Form, target.as_bytes(), body).unwrap();
-                verify(&message, &origin, &keyring, Selector::AuthToken, &forged).is_ok()
+                verify(&message, &[&origin], &keyring, Selector::AuthToken, &forged).is_ok()
             };
             assert!(!judge());
             group.sample_size(10).bench_function(*name, |bencher| bencher.iter(judge));

@@ -8,7 +8,7 @@ use super::ReplayReservation;
 use crate::http1::RequestHead;
 use crate::limits::Reservation;
 use crate::routes::Route;
-use crate::signature::{Origin, Proof};
+use crate::signature::{Origin, Proof, Scheme};
 
 /// A request that may be forwarded, with the body that was judged. Only [`super::Claim::judge`]
 /// creates one.
@@ -22,6 +22,8 @@ pub struct Admitted {
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
     pub(super) handshake: bool,
+    /// The scheme of the first public URL that `Host` belongs to.
+    pub(super) scheme: Option<Scheme>,
     pub(super) forwarded: Option<Box<Origin>>,
 }
 
@@ -77,7 +79,8 @@ impl Admitted {
     #[must_use]
     pub fn effective_origin(&self) -> EffectiveOrigin {
         let forwarded = self.forwarded.as_deref();
-        let scheme = forwarded.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
+        let signed = self.proven.proof().map(|proof| proof.scheme);
+        let scheme = signed.or(self.scheme).map(Scheme::name);
         EffectiveOrigin { scheme, host: forwarded.map(Origin::authority) }
     }
 

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::{
     Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, body,
@@ -42,8 +43,19 @@ pub struct Complete {
 struct Credentials {
     /// `X-Twilio-Signature`; `None` on a public route.
     signature: Option<Signature>,
-    /// The public origin from a trusted proxy.
-    forwarded: Option<Box<Origin>>,
+    /// The public origin that the request claims.
+    origin: ClaimedOrigin,
+}
+
+/// The public origin that a request claims to be signed for.
+#[derive(Debug)]
+enum ClaimedOrigin {
+    /// One that a trusted proxy states.
+    Stated(Box<Origin>),
+    /// One of the route's, by its number, that a trusted proxy states.
+    Configured(usize),
+    /// Those of the route that belong to `Host`.
+    ByHost,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -51,7 +63,7 @@ impl std::fmt::Debug for Credentials {
         let signature = self.signature.as_ref().map(|_| "…");
         f.debug_struct("Credentials")
             .field("signature", &signature)
-            .field("forwarded", &self.forwarded)
+            .field("origin", &self.origin)
             .finish()
     }
 }
@@ -129,17 +141,11 @@ impl Claim<Complete> {
     /// [`Refused`]: not covered, not signed, not for this account, or replayed.
     pub fn judge(self, replays: &ReplayCache) -> Result<Admitted, Refused> {
         let Self { head, route, stage: Complete { body, reservation, credentials } } = self;
-        let Credentials { signature, forwarded } = credentials;
-        let origin = forwarded.as_deref().or(route.origin.as_ref());
-        let proven = match (&route.access, &signature, origin) {
-            (Access::Public, _, _) => Ok((Proven::DeclaredPublic, None)),
-            (Access::Twilio(keyring), Some(signature), Some(origin)) => {
-                prove(&head, &body, &route, origin, keyring, signature)
-                    .and_then(|proven| Ok((proven, reserve_pass(&route, signature, replays)?)))
-            }
-            (Access::Twilio(_), None, _) => Err(Refusal::MissingSignature),
-            (Access::Twilio(_), _, None) => Err(Refusal::UnknownHost),
-        };
+        let origins = credentials.origin.of(&route, host(&head));
+        let scheme = origins.first().map(|origin| origin.scheme());
+        let proven = decide(&head, &body, &route, &origins, &credentials, replays);
+        drop(origins);
+        let forwarded = credentials.origin.into_stated();
         match proven {
             Ok((proven, replay)) => {
                 let handshake = is_handshake(&head);
@@ -151,6 +157,7 @@ impl Claim<Complete> {
                     route,
                     proven,
                     handshake,
+                    scheme,
                     forwarded,
                 })
             }
@@ -167,7 +174,7 @@ fn examine(
     route: &Route,
     table: &Table,
 ) -> Result<Credentials, Refusal> {
-    let forwarded = public_origin(head, peer, route, table)?;
+    let origin = public_origin(head, peer, route, table)?;
     if table.is_ambiguous(head.path(), route) {
         return Err(Refusal::UnsafePath);
     }
@@ -187,26 +194,69 @@ fn examine(
     if body::announces_more_than(route.max_body_bytes, body) {
         return Err(Refusal::BodyTooLarge);
     }
-    Ok(Credentials { signature, forwarded })
+    Ok(Credentials { signature, origin })
 }
 
-/// Returns the origin from a trusted proxy. Without one, `Host` must be one of the route's hosts.
+impl ClaimedOrigin {
+    /// The origins that the signature is compared with.
+    fn of<'o>(&'o self, route: &'o Route, host: &str) -> SmallVec<[&'o Origin; 1]> {
+        match self {
+            Self::Stated(origin) => smallvec![&**origin],
+            Self::Configured(number) => route.origins.get(*number).into_iter().collect(),
+            Self::ByHost => route.origins_for(host),
+        }
+    }
+
+    fn into_stated(self) -> Option<Box<Origin>> {
+        match self {
+            Self::Stated(origin) => Some(origin),
+            Self::Configured(_) | Self::ByHost => None,
+        }
+    }
+}
+
+/// Returns the origin that the request claims. Without one from a trusted proxy, `Host` must be one of the route's hosts.
 fn public_origin(
     head: &RequestHead,
     peer: Option<IpAddr>,
     route: &Route,
     table: &Table,
-) -> Result<Option<Box<Origin>>, Refusal> {
+) -> Result<ClaimedOrigin, Refusal> {
     let host = host(head);
     if let Some(trust) = table.trust().filter(|trust| trust.trusts(peer)) {
-        match forwarded::origin(&head.fields, host, route.origin.as_ref(), trust)? {
-            ForwardedOrigin::Other(origin) => return Ok(Some(origin)),
-            ForwardedOrigin::Configured => return Ok(None),
+        match forwarded::origin(&head.fields, host, &route.origins, trust)? {
+            ForwardedOrigin::Other(origin) => return Ok(ClaimedOrigin::Stated(origin)),
+            ForwardedOrigin::Configured(number) => return Ok(ClaimedOrigin::Configured(number)),
             ForwardedOrigin::Absent => {}
         }
     }
-    let known = route.origin.is_some() || route.is_public();
-    if known && route.hosts.allows(host) { Ok(None) } else { Err(Refusal::UnknownHost) }
+    let known = !route.origins.is_empty() || route.is_public();
+    if known && route.hosts.allows(host) {
+        Ok(ClaimedOrigin::ByHost)
+    } else {
+        Err(Refusal::UnknownHost)
+    }
+}
+
+/// Decides with the whole request at hand.
+fn decide(
+    head: &RequestHead,
+    body: &[u8],
+    route: &Route,
+    origins: &[&Origin],
+    credentials: &Credentials,
+    replays: &ReplayCache,
+) -> Result<(Proven, Option<ReplayReservation>), Refusal> {
+    let keyring = match &route.access {
+        Access::Public => return Ok((Proven::DeclaredPublic, None)),
+        Access::Twilio(keyring) => keyring,
+    };
+    let Some(signature) = &credentials.signature else { return Err(Refusal::MissingSignature) };
+    if origins.is_empty() {
+        return Err(Refusal::UnknownHost);
+    }
+    let proven = prove(head, body, route, origins, keyring, signature)?;
+    Ok((proven, reserve_pass(route, signature, replays)?))
 }
 
 /// Proves that a configured key signed exactly this URL and exactly this body.
@@ -214,16 +264,17 @@ fn prove(
     head: &RequestHead,
     body: &[u8],
     route: &Route,
-    origin: &Origin,
+    origins: &[&Origin],
     keyring: &Keyring,
     signature: &Signature,
 ) -> Result<Proven, Refusal> {
     let message = Message::bind(body_kind(head), head.target(), body)?;
+    let message = message.with_query_order(route.query_order);
     if message.is_empty_form() && !route.allow_empty_form {
         return Err(Refusal::NoFormParams);
     }
     let selector = selector(&head.fields);
-    let proof = verify(&message, origin, keyring, selector, signature)?;
+    let proof = verify(&message, origins, keyring, selector, signature)?;
     Ok(Proven::Signed(proof))
 }
 

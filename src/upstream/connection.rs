@@ -367,6 +367,7 @@ mod tests {
             body: Bytes::copy_from_slice(body),
             is_head,
             is_handshake: false,
+            response_timeout: Duration::from_secs(1),
             reservation: Arc::new(MemoryBudget::default()).reserve(u64::MAX, 0, true, None),
             replay: None,
         }

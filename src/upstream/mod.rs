@@ -90,7 +90,7 @@ impl Forwarder {
     ) -> impl Future<Output = Result<Box<UpstreamResponse>, Failure>> {
         let permit = self.in_flight_limit.try_acquire(max_in_flight(admitted.route(), limits));
         let key = PoolKey::new(admitted.route());
-        let mut request = UpstreamRequest::new(admitted, peer);
+        let mut request = UpstreamRequest::new(admitted, peer, limits);
         // The future of an `async fn` would hold `admitted` beside the request that is made of it:
         // 1,144 bytes, more than malloc keeps ready for a thread, and 500 instructions.
         async move {
@@ -114,7 +114,8 @@ impl Forwarder {
         while !request.is_handshake
             && let Some(mut idle) = self.pool.take(key)
         {
-            match idle.send(request, limits.response_timeout).await {
+            let allowed = request.response_timeout;
+            match idle.send(request, allowed).await {
                 Attempt::Answered(head) => return Ok((head, idle)),
                 Attempt::Unsent => {}
                 Attempt::Failed(failure) => return Err(failure),
@@ -153,9 +154,9 @@ async fn round_trip_anew(
     limits: &Limits,
 ) -> Result<(ResponseHead, Box<Connection>), Failure> {
     let began = Instant::now();
-    let connected = timeout(limits.response_timeout, Connection::connect(key, limits));
+    let connected = timeout(request.response_timeout, Connection::connect(key, limits));
     let mut connection = connected.await.map_err(|_| Failure::Timeout)??;
-    let left = limits.response_timeout.saturating_sub(began.elapsed());
+    let left = request.response_timeout.saturating_sub(began.elapsed());
     match connection.send(request, left).await {
         Attempt::Answered(head) => Ok((head, connection)),
         Attempt::Unsent => Err(Failure::Failed),

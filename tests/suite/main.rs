@@ -22,6 +22,7 @@ mod framing_to_upstream;
 mod hostile;
 mod layers;
 mod properties;
+mod public_urls;
 mod refusals;
 mod reload;
 mod replay;
