@@ -109,7 +109,7 @@ pub struct RawConfig {
 pub struct RawTrust {
     /// Trusted peers: addresses, CIDR blocks such as "10.0.0.0/8", or "unix".
     pub proxies: Option<Located<Vec<Located<String>>>>,
-    /// Host names that they may state: "hooks.example.com", or "*.ngrok.app" for all subdomains.
+    /// Host names that they may state: "hooks.example.com", or "*.ngrok-free.app" for all subdomains.
     pub hosts: Option<Located<Vec<Located<String>>>>,
 }
 

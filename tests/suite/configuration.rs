@@ -185,6 +185,31 @@ fn safe_settings_are_not_warned_about() {
     }
 }
 
+/// The name of the README's tunnel, and the lists that are written down for such names.
+#[test]
+fn trust_examples_list_the_name_of_the_readme() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let name = readme.lines().find_map(|line| {
+        line.split("--public-url https://")
+            .nth(1)?
+            .split(' ')
+            .next()
+            .filter(|name| name.contains("ngrok"))
+    });
+    let name = name.expect("README has a tunnel's name");
+    for file in ["docs/configuration.md", "config/gatekeeper.toml", "deploy/ngrok/trust.toml"] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let line =
+            text.lines().find(|line| line.trim_start_matches("# ").starts_with("hosts ")).unwrap();
+        let mut trust = gatekeeper::routes::Trust::default();
+        for host in line.split('"').skip(1).step_by(2).filter(|host| host.contains('.')) {
+            trust.add_host(host).unwrap();
+        }
+        assert!(trust.lists(name), "{file} does not list {name}: {line}");
+    }
+}
+
 /// Event Streams waits 5 s for a response, a third of what other webhooks have.
 #[test]
 fn slow_events_route_is_warned_of() {
