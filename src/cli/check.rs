@@ -52,7 +52,8 @@ fn row(route: &Route) -> Vec<String> {
             if keyring.accounts() > 0 {
                 names.push(format!("{} accounts", keyring.accounts()));
             }
-            format!("twilio ({})", names.join(", "))
+            let enforced = if route.is_unenforced() { ", NOT ENFORCED" } else { "" };
+            format!("twilio ({}){enforced}", names.join(", "))
         }
         Access::Public => "PUBLIC, unverified".to_owned(),
     };

@@ -60,16 +60,18 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, CliError> {
     let judgement = judge::judge(&received, peer, &config)?;
     let explanation = match &judgement {
         Judgement::Admitted(_) => None,
-        Judgement::Refused(_) | Judgement::Malformed(_) => Some(crate::explain::explain(Case {
-            head: &received.head,
-            body: &received.body,
-            peer,
-            table: &config.table,
-            keys: &config.probes,
-            given: &given,
-            told: args.told.as_deref().or(received.url.as_deref()),
-            listen_ports: &listen_ports(&config),
-        })),
+        Judgement::Observed(_) | Judgement::Refused(_) | Judgement::Malformed(_) => {
+            Some(crate::explain::explain(Case {
+                head: &received.head,
+                body: &received.body,
+                peer,
+                table: &config.table,
+                keys: &config.probes,
+                given: &given,
+                told: args.told.as_deref().or(received.url.as_deref()),
+                listen_ports: &listen_ports(&config),
+            }))
+        }
     };
     report::print(&judgement, explanation.as_ref(), &config.lines, args.json)?;
     let answered = explanation.is_none_or(|explanation| !explanation.mistakes.is_empty());

@@ -73,8 +73,8 @@ const MAX_ANNOUNCED: usize = 20;
 
 /// The routes to announce, in words.
 struct Guarded {
-    /// The signed URL and the upstream of each.
-    shown: Vec<(String, String)>,
+    /// Whether it enforces, the signed URL and the upstream of each.
+    shown: Vec<(bool, String, String)>,
     /// The number of those that are not shown.
     more: usize,
 }
@@ -84,15 +84,21 @@ impl Guarded {
         let guarded = || config.table.routes().iter().filter(|route| !route.is_public());
         let shown = guarded().take(MAX_ANNOUNCED);
         Self {
-            shown: shown.map(|route| (route.signed_as(), route.upstream.to_string())).collect(),
+            shown: shown
+                .map(|route| (route.enforced, route.signed_as(), route.upstream.to_string()))
+                .collect(),
             more: guarded().skip(MAX_ANNOUNCED).count(),
         }
     }
 }
 
 fn announce(server: &Server, routes: &Guarded) {
-    for (signed_as, upstream) in &routes.shown {
-        tracing::info!(%signed_as, %upstream, "guarding");
+    for (enforced, signed_as, upstream) in &routes.shown {
+        if *enforced {
+            tracing::info!(%signed_as, %upstream, "guarding");
+        } else {
+            tracing::warn!(%signed_as, %upstream, "observing only: unproven requests are forwarded");
+        }
     }
     if routes.more > 0 {
         tracing::info!(routes = routes.more, "guarding more; `gatekeeper check` lists all");

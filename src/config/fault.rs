@@ -134,6 +134,9 @@ pub enum FaultKind {
     /// A public route with its own tokens.
     #[error("a public route verifies nothing, so its tokens would never be used")]
     UnusedToken,
+    /// `enforce` on a public route.
+    #[error("a public route verifies nothing, so there is nothing to enforce")]
+    NothingToEnforce,
     /// An empty token.
     #[error("the token is empty: anyone can compute a signature with it")]
     EmptyToken,
@@ -225,6 +228,7 @@ impl FaultKind {
                 "add auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }] at the top or here"
             }
             Self::UnusedToken => "drop auth_tokens, or drop access = \"public\"",
+            Self::NothingToEnforce => "drop enforce, or drop access = \"public\"",
             Self::EmptyToken => "copy the auth token from the Twilio console",
             Self::SpacedToken => "copy the token alone: 32 hex digits",
             Self::TokenSource => {
@@ -260,6 +264,7 @@ impl FaultKind {
             Self::Origin(_)
                 | Self::Upstream(_)
                 | Self::SingleRoute
+                | Self::NothingToEnforce
                 | Self::NoPublicUrl
                 | Self::TooManyUrls(_)
                 | Self::AdminIsGate

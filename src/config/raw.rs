@@ -88,6 +88,8 @@ pub struct RawConfig {
     pub forwarded_headers: Option<RawForwarded>,
     /// "as_received" (default); "any": a signature over the same query in another order counts too.
     pub query_order: Option<RawQueryOrder>,
+    /// false: requests are judged, logged and forwarded whatever the verdict, to try the gate. Default: true.
+    pub enforce: Option<Located<bool>>,
     /// The routes. Default: one guarded route, "/*".
     pub route: Vec<Located<RawRoute>>,
     /// Proxies trusted to state the public URL, for a public host name that changes.
@@ -177,6 +179,8 @@ pub struct RawRoute {
     pub forwarded_headers: Option<RawForwarded>,
     /// Overrides the key at the top.
     pub query_order: Option<RawQueryOrder>,
+    /// Overrides the key at the top.
+    pub enforce: Option<Located<bool>>,
     /// Overrides limits.max_body_bytes.
     pub max_body_bytes: Option<Located<u64>>,
     /// Overrides limits.response_timeout.

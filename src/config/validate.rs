@@ -181,6 +181,7 @@ impl Validator<'_> {
             }
         }
         self.warn_of_public(&locations, &routes);
+        self.warn_of_unenforced(&locations, &routes);
         routes
     }
 
@@ -217,6 +218,7 @@ impl Validator<'_> {
         });
         let replay = self.validate_replay(raw);
         let append = raw.forwarded_headers.or(self.raw.forwarded_headers).unwrap_or_default();
+        let enforced = self.validate_enforce(raw);
         let query_order = raw.query_order.or(self.raw.query_order).unwrap_or_default();
         let hosts = self.validate_hosts(raw, origins.as_deref().unwrap_or_default());
         Some(Route {
@@ -224,6 +226,7 @@ impl Validator<'_> {
             path: path?,
             methods,
             access: access?,
+            enforced,
             origins: origins?,
             query_order: query_order.into(),
             hosts,
@@ -304,6 +307,15 @@ impl Validator<'_> {
                 inherited.map(|keyring| Access::Twilio(Arc::clone(keyring)))
             }
         }
+    }
+
+    /// A public route has nothing to enforce; a key at the top does not concern it.
+    fn validate_enforce(&mut self, raw: &RawRoute) -> bool {
+        if let (RawAccess::Public, Some(enforce)) = (raw.access, &raw.enforce) {
+            self.record_fault(&enforce.location, "route.enforce", FaultKind::NothingToEnforce);
+        }
+        let written = raw.enforce.as_ref().or(self.raw.enforce.as_ref());
+        raw.access == RawAccess::Public || written.is_none_or(|enforce| enforce.value)
     }
 
     fn validate_methods(&mut self, raw: &RawRoute) -> Vec<Box<str>> {

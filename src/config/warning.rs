@@ -22,6 +22,14 @@ pub enum WarningKind {
     /// A public route whose pattern overlaps a guarded one: the app may route such a path differently.
     #[error("{0} is public and overlaps {1}, which is guarded: anyone can reach the app there")]
     PublicMeetsGuarded(Pattern, Pattern),
+    /// A route that forwards unproven requests for now.
+    #[error("{0} is NOT ENFORCED: unproven requests are logged as observed, and reach the app")]
+    Unenforced(Pattern),
+    /// The same, beside a route that enforces: the app may route such a path differently.
+    #[error(
+        "{0} is NOT ENFORCED and overlaps {1}, which is: unproven requests may reach the app there"
+    )]
+    UnenforcedMeetsGuarded(Pattern, Pattern),
     /// A world-readable file with inline tokens.
     #[error("this file contains tokens, and every user of this machine can read it: chmod o-r")]
     WorldReadable,

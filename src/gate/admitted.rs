@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ReplayReservation;
+use super::{Refusal, ReplayReservation, Unenforced};
 use crate::http1::RequestHead;
 use crate::limits::Reservation;
 use crate::routes::Route;
@@ -43,15 +43,26 @@ pub enum Proven {
     Signed(Proof),
     /// The configuration declares the route public.
     DeclaredPublic,
+    /// Not proven: the configuration says that the route does not enforce its proofs yet.
+    Unenforced(Unenforced),
 }
 
 impl Proven {
-    /// Returns the key and the string that it signed; `None` on a public route.
+    /// Returns the key and the string that it signed; `None` for an unproven request.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof> {
         match self {
             Self::Signed(proof) => Some(proof),
-            Self::DeclaredPublic => None,
+            Self::DeclaredPublic | Self::Unenforced(_) => None,
+        }
+    }
+
+    /// Returns the reason that would have refused the request, on a route with `enforce = false`.
+    #[must_use]
+    pub const fn unenforced(&self) -> Option<Refusal> {
+        match self {
+            Self::Unenforced(unenforced) => Some(unenforced.reason()),
+            Self::Signed(_) | Self::DeclaredPublic => None,
         }
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
 use super::{
-    Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, body,
-    forwarded, forwarded::ForwardedOrigin,
+    Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, Unenforced,
+    body, forwarded, forwarded::ForwardedOrigin,
 };
 use crate::http1::{FieldName, Fields, FramedHead, RequestHead, Version};
 use crate::limits::{Limits, MemoryBudget, Reservation};
@@ -41,10 +41,12 @@ pub struct Complete {
 
 /// Credentials in the head.
 struct Credentials {
-    /// `X-Twilio-Signature`; `None` on a public route.
+    /// `X-Twilio-Signature`; `None` on a public route, and where it is `observed` to be unusable.
     signature: Option<Signature>,
     /// The public origin that the request claims.
     origin: ClaimedOrigin,
+    /// The first reason that the head would be refused for, on a route with `enforce = false`.
+    observed: Option<Unenforced>,
 }
 
 /// The public origin that a request claims to be signed for.
@@ -71,6 +73,8 @@ impl std::fmt::Debug for Credentials {
 impl<B: RequestBody> Claim<Unread<B>> {
     /// Judges the head alone; the body stays unread.
     ///
+    /// On a route with `enforce = false` a lack of proof is remembered instead of refused.
+    ///
     /// `peer` is the client's address; `None` over a Unix socket. A request without a signature gets
     /// the same response whether or not its route exists, so that a scanner cannot map the routes.
     ///
@@ -87,7 +91,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
         let signed = head.fields.contains(FieldName::TwilioSignature);
         let refuse = |reason, route| Err(Refused { reason, route });
         match route {
-            Some(route) if signed || route.is_public() => {
+            Some(route) if signed || route.is_public() || route.is_unenforced() => {
                 match examine(&head, &body, peer, &route, table) {
                     Ok(credentials) => {
                         Ok(Self { head, route, stage: Unread { body, peer, credentials } })
@@ -145,6 +149,8 @@ impl Claim<Complete> {
         let scheme = origins.first().map(|origin| origin.scheme());
         let proven = decide(&head, &body, &route, &origins, &credentials, replays);
         drop(origins);
+        let proven = proven
+            .or_else(|reason| Ok((Proven::Unenforced(Unenforced::observe(&route, reason)?), None)));
         let forwarded = credentials.origin.into_stated();
         match proven {
             Ok((proven, replay)) => {
@@ -174,7 +180,22 @@ fn examine(
     route: &Route,
     table: &Table,
 ) -> Result<Credentials, Refusal> {
-    let origin = public_origin(head, peer, route, table)?;
+    let mut observed = None;
+    let mut observe = |reason| -> Result<(), Refusal> {
+        observed.get_or_insert(Unenforced::observe(route, reason)?);
+        Ok(())
+    };
+    // A request without a signature is refused for that, whatever else is wrong.
+    if !route.is_public() && !head.fields.contains(FieldName::TwilioSignature) {
+        observe(Refusal::MissingSignature)?;
+    }
+    let origin = match public_origin(head, peer, route, table) {
+        Ok(origin) => origin,
+        Err(reason) => {
+            observe(reason)?;
+            ClaimedOrigin::ByHost
+        }
+    };
     if table.is_ambiguous(head.path(), route) {
         return Err(Refusal::UnsafePath);
     }
@@ -183,18 +204,24 @@ fn examine(
     }
     let signature = match &route.access {
         Access::Public => None,
-        Access::Twilio(keyring) => {
-            let signature = signature(&head.fields).ok_or(Refusal::MalformedSignature)?;
-            if !keyring.knows(selector(&head.fields)) {
-                return Err(Refusal::UnknownKey);
+        Access::Twilio(keyring) => match usable_signature(head, keyring) {
+            Ok(signature) => Some(signature),
+            Err(reason) => {
+                observe(reason)?;
+                None
             }
-            Some(signature)
-        }
+        },
     };
     if body::announces_more_than(route.max_body_bytes, body) {
         return Err(Refusal::BodyTooLarge);
     }
-    Ok(Credentials { signature, origin })
+    Ok(Credentials { signature, origin, observed })
+}
+
+/// Returns the signature, if a key of the route could have made it.
+fn usable_signature(head: &RequestHead, keyring: &Keyring) -> Result<Signature, Refusal> {
+    let signature = signature(&head.fields).ok_or(Refusal::MalformedSignature)?;
+    if keyring.knows(selector(&head.fields)) { Ok(signature) } else { Err(Refusal::UnknownKey) }
 }
 
 impl ClaimedOrigin {
@@ -247,6 +274,9 @@ fn decide(
     credentials: &Credentials,
     replays: &ReplayCache,
 ) -> Result<(Proven, Option<ReplayReservation>), Refusal> {
+    if let Some(observed) = credentials.observed {
+        return Ok((Proven::Unenforced(observed), None));
+    }
     let keyring = match &route.access {
         Access::Public => return Ok((Proven::DeclaredPublic, None)),
         Access::Twilio(keyring) => keyring,

@@ -32,6 +32,8 @@ pub struct Route {
     pub methods: Vec<Box<str>>,
     /// The proof that a request needs.
     pub access: Access,
+    /// Whether a request needs its proof. If not, it is judged, and forwarded whatever the verdict.
+    pub enforced: bool,
     /// The origins configured at Twilio; none if they come from a trusted proxy's headers.
     pub origins: Vec<Origin>,
     /// The order in which the query may have been signed.
@@ -84,6 +86,12 @@ impl Route {
     #[must_use]
     pub fn origins_for(&self, host: &str) -> SmallVec<[&Origin; 1]> {
         host::origins_for(&self.origins, host)
+    }
+
+    /// Whether unproven requests are forwarded until the route enforces its proofs.
+    #[must_use]
+    pub const fn is_unenforced(&self) -> bool {
+        !self.enforced && !self.is_public()
     }
 
     /// Describes the URLs, without their queries, that are expected to be signed.

@@ -65,11 +65,14 @@ pub struct Gauges {
     pub tunnels: IntGauge,
     /// Bytes of request bodies in memory.
     pub buffered: IntGauge,
+    /// Routes with `enforce = false`.
+    pub unenforced_routes: IntGauge,
 }
 
 #[derive(Debug)]
 struct Durations {
     admitted: Histogram,
+    observed: Histogram,
     refused: Histogram,
     failed: Histogram,
     other: Histogram,
@@ -78,6 +81,7 @@ struct Durations {
 impl Durations {
     fn get(&self, verdict: &Verdict) -> &Histogram {
         match verdict {
+            Verdict::Admitted(Proven::Unenforced(_)) => &self.observed,
             Verdict::Admitted(_) => &self.admitted,
             Verdict::Refused(_) => &self.refused,
             Verdict::Failed(..) => &self.failed,
@@ -270,6 +274,7 @@ impl Registrar<'_> {
         let histogram = |verdict| all.with_label_values(&[verdict]);
         Ok(Durations {
             admitted: histogram("admitted"),
+            observed: histogram("observed"),
             refused: histogram("refused"),
             failed: histogram("failed"),
             other: histogram("other"),
@@ -284,6 +289,10 @@ impl Registrar<'_> {
             tunnels: self.gauge("gatekeeper_tunnels", "WebSockets.")?,
             buffered: self
                 .gauge("gatekeeper_buffered_bytes", "Bytes of request bodies that are held.")?,
+            unenforced_routes: self.gauge(
+                "gatekeeper_unenforced_routes",
+                "Routes that forward unproven requests for now.",
+            )?,
         })
     }
 }

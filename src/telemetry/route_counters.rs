@@ -3,7 +3,7 @@
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::verdict::Verdict;
-use crate::gate::Refusal;
+use crate::gate::{Proven, Refusal};
 use crate::upstream::Failure;
 
 /// The request counters of one route.
@@ -36,14 +36,15 @@ impl RouteCounters {
         &self.path
     }
 
-    /// Returns the counter for this verdict; `None` for a malformed request, whose labels vary.
+    /// Returns the counter for this verdict; `None` for a malformed request, whose labels vary, and
+    /// for an observed one: few routes have any.
     pub(super) fn get(&self, verdict: &Verdict) -> Option<&IntCounter> {
         match verdict {
-            Verdict::Admitted(_) => Some(&self.admitted),
+            Verdict::Admitted(Proven::Signed(_) | Proven::DeclaredPublic) => Some(&self.admitted),
             Verdict::Refused(reason) => self.refused.get(*reason as usize),
             Verdict::Failed(_, failure) => self.failed.get(*failure as usize),
             Verdict::Abandoned => Some(&self.abandoned),
-            Verdict::Malformed(_) => None,
+            Verdict::Admitted(Proven::Unenforced(_)) | Verdict::Malformed(_) => None,
         }
     }
 }

@@ -358,7 +358,7 @@ mod tests {
 
     fn key() -> PoolKey {
         let upstream = Arc::new(Upstream::parse("http://127.0.0.1:1").unwrap());
-        PoolKey { upstream, is_public: false }
+        PoolKey { upstream, is_proven: true }
     }
 
     fn request(head: &[u8], body: &[u8], is_head: bool) -> UpstreamRequest {

@@ -25,7 +25,6 @@ pub use tunnel::Tunnel;
 use crate::gate::Admitted;
 use crate::http1::{Field, FieldName, Fields, ResponseHead};
 use crate::limits::{CountLimit, CountPermit, Limits};
-use crate::routes::Route;
 use connection::{Attempt, Connection};
 use header_filter::HeaderFilter;
 use pool::{KeepAlive, Pool};
@@ -88,8 +87,8 @@ impl Forwarder {
         peer: Option<IpAddr>,
         limits: &Limits,
     ) -> impl Future<Output = Result<Box<UpstreamResponse>, Failure>> {
-        let permit = self.in_flight_limit.try_acquire(max_in_flight(admitted.route(), limits));
-        let key = PoolKey::new(admitted.route());
+        let permit = self.in_flight_limit.try_acquire(max_in_flight(&admitted, limits));
+        let key = PoolKey::new(&admitted);
         let mut request = UpstreamRequest::new(admitted, peer, limits);
         // The future of an `async fn` would hold `admitted` beside the request that is made of it:
         // 1,144 bytes, more than malloc keeps ready for a thread, and 500 instructions.
@@ -188,8 +187,9 @@ fn accepts_websocket(fields: &Fields) -> bool {
         && !fields.contains(FieldName::TransferEncoding)
 }
 
-/// Returns the number of requests that may be in flight for this one to join them: public routes
+/// Returns the number of requests that may be in flight for this one to join them: unproven ones
 /// share half of them, so that signed requests always have the other half.
-const fn max_in_flight(route: &Route, limits: &Limits) -> usize {
-    if route.is_public() { limits.max_in_flight / 2 } else { limits.max_in_flight }
+fn max_in_flight(admitted: &Admitted, limits: &Limits) -> usize {
+    let is_proven = admitted.proven().proof().is_some();
+    if is_proven { limits.max_in_flight } else { limits.max_in_flight / 2 }
 }

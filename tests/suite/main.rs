@@ -34,6 +34,7 @@ mod tls;
 mod traces;
 mod trust;
 mod trusted_hosts;
+mod unenforced;
 mod upstream_failures;
 mod upstream_misbehaviour;
 mod upstreams;

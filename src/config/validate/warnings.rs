@@ -109,6 +109,27 @@ impl Validator<'_> {
         }
     }
 
+    /// Warns about each route that forwards unproven requests for now.
+    pub(super) fn warn_of_unenforced(&mut self, locations: &[&Location], routes: &[Route]) {
+        let written = self.raw.enforce.as_ref();
+        for (location, route) in locations.iter().zip(routes) {
+            if !route.is_unenforced() {
+                continue;
+            }
+            let top = written.map(|enforce| &enforce.location);
+            let location =
+                if matches!(location, Location::Nowhere) { top } else { Some(*location) };
+            let mut enforced = routes.iter().filter(|other| other.enforced && !other.is_public());
+            let overlap = enforced.find(|other| other.path.overlaps(&route.path));
+            let path = route.path.clone();
+            let kind = match overlap {
+                Some(other) => WarningKind::UnenforcedMeetsGuarded(path, other.path.clone()),
+                None => WarningKind::Unenforced(path),
+            };
+            self.warn(location.unwrap_or(&Location::Nowhere), kind);
+        }
+    }
+
     /// Warns about an app that may take longer than Twilio waits.
     pub(super) fn warn_of_timeouts(&mut self, routes: &[Route], limits: &Limits) {
         let raw = self.raw;
