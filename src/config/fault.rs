@@ -26,6 +26,13 @@ impl Fault {
     pub fn help(&self) -> String {
         match (&self.kind, self.key) {
             (FaultKind::Listen(fault), key) => fault.help(key, &self.location),
+            (FaultKind::Origin(_), "public_url") if self.is_of_flag() => {
+                "write it as configured at Twilio: --public-url https://hooks.example.com"
+                    .to_owned()
+            }
+            (FaultKind::Upstream(_), _) if self.is_of_flag() => {
+                "write where your app listens: --upstream http://127.0.0.1:3030".to_owned()
+            }
             (FaultKind::Missing, "public_url") => {
                 "write public_url = \"https://hooks.example.com\" at the top, or on this route"
                     .to_owned()
@@ -36,6 +43,12 @@ impl Fault {
             (FaultKind::Missing, key) => help_for_missing(key),
             (kind, _) => kind.help().to_owned(),
         }
+    }
+}
+
+impl Fault {
+    const fn is_of_flag(&self) -> bool {
+        matches!(self.location, Location::Flag(_))
     }
 }
 

@@ -246,6 +246,25 @@ fn slow_events_route_is_warned_of() {
     assert!(said.contains("gatekeeper.toml:6:20: Twilio times out after 15 s"), "{said}");
 }
 
+/// A flag's cure is a flag, not a line of a file.
+#[test]
+fn cures_of_flags_are_flags() {
+    let flags = |listen: &str, url: &str, upstream: &str| {
+        run(&["check", "--listen", listen, "--public-url", url, "--upstream", upstream])
+    };
+    let output = flags("localhost:8000", "hooks.example.com", "127.0.0.1:3030");
+    assert_eq!(output.code, Some(78), "{output:?}");
+    for cure in [
+        "    = write --listen 127.0.0.1:8000\n",
+        "    = write it as configured at Twilio: --public-url https://hooks.example.com\n",
+        "    = write where your app listens: --upstream http://127.0.0.1:3030",
+    ] {
+        assert!(output.all().contains(cure), "{cure}: {output:?}");
+    }
+    let output = flags("127.0.0.1:8000", "https://h.example", "http://localhost:8000");
+    assert!(output.all().contains("--upstream: the gate listens there"), "{output:?}");
+}
+
 #[test]
 fn public_routes_are_listed() {
     let folder = Folder::new();
