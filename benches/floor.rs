@@ -93,7 +93,7 @@ impl Floor {
         let body = request.get(head.body.clone()).unwrap_or_default();
         Message::bind(BodyKind::Form, target, body).is_ok_and(|message| {
             let (origin, keyring) = (&self.origin, &self.keyring);
-            verify(&message, origin, keyring, Selector::AuthToken, signature).is_ok()
+            verify(&message, &[origin], keyring, Selector::AuthToken, signature).is_ok()
         })
     }
 

@@ -28,7 +28,7 @@ fn main() {
     let keyring = Keyring::new(vec![key], None);
     for _ in 0..times.parse::<u32>().unwrap() {
         let message = Message::bind(BodyKind::Form, TARGET.as_bytes(), black_box(VOICE)).unwrap();
-        let judged = verify(&message, &origin, &keyring, Selector::AuthToken, &signature);
+        let judged = verify(&message, &[&origin], &keyring, Selector::AuthToken, &signature);
         assert_eq!(judged.is_ok(), is_signed);
     }
 }

@@ -10,7 +10,7 @@
 //! An unproven request cannot reach the app, because no value exists that could be forwarded. The
 //! [`upstream::Forwarder`] takes one type, [`gate::Admitted`]; its fields are private, and only
 //! [`gate::Claim::judge`] makes one. The body that was judged is moved into it: the bytes forwarded
-//! are the bytes verified. [`gate`] shows four misuses that do not compile.
+//! are the bytes verified. [`gate`] shows the misuses that do not compile.
 //!
 //! # Life of a request
 //!

@@ -32,7 +32,7 @@ fn allocations_with(target: &str, body: &[u8], ring: impl Fn(Key) -> Keyring) ->
         let signature = Signature::parse(text.as_bytes()).unwrap();
         let judge = || {
             let message = Message::bind(BodyKind::Form, target.as_bytes(), body).unwrap();
-            let judged = verify(&message, &origin, &keyring, Selector::AuthToken, &signature);
+            let judged = verify(&message, &[&origin], &keyring, Selector::AuthToken, &signature);
             assert_eq!(judged.is_ok(), right);
         };
         measure(judge).count_total

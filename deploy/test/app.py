@@ -16,7 +16,9 @@ class App(http.server.BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         time.sleep(float(query.get("wait", ["0"])[0]))
-        answer = b"<Response><Say>Huzzah!</Say></Response>"
+        scheme = self.headers.get("X-Forwarded-Proto")
+        told = f"<!-- called by {scheme} -->" if scheme else ""
+        answer = f"<Response><Say>Huzzah!</Say>{told}</Response>".encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(answer)))

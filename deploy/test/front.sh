@@ -21,6 +21,8 @@ gate --public-url "https://$name"
 through() {
     local here=("https://$name/twiml" --to "https://127.0.0.1:$2" --ca "$3")
     ask signed "${here[@]}" --has Huzzah --within 15 || return 1
+    # What an app needs that checks signatures over its own URL.
+    ask signed "${here[@]}" --has "called by https" || return 1
     ask unsigned "${here[@]}" --expect 418
     ask forged "${here[@]}" --expect 403
     # Bytes that a proxy might normalize.

@@ -39,5 +39,5 @@ fn is_accepted(body: &[u8], signature: &str) -> bool {
     let origin = Origin::parse(ORIGIN).unwrap();
     let message = Message::bind(BodyKind::Form, b"/voice", body).expect("every form is bound");
     let signature = Signature::parse(signature.as_bytes()).unwrap();
-    verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
+    verify(&message, &[&origin], &keyring, Selector::AuthToken, &signature).is_ok()
 }

@@ -52,5 +52,5 @@ fn is_accepted(target: &[u8], signature: &str) -> bool {
     let origin = Origin::parse(ORIGIN).unwrap();
     let Ok(message) = Message::bind(BodyKind::Get, target, b"") else { return false };
     let signature = Signature::parse(signature.as_bytes()).unwrap();
-    verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
+    verify(&message, &[&origin], &keyring, Selector::AuthToken, &signature).is_ok()
 }

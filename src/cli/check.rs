@@ -52,20 +52,16 @@ fn row(route: &Route) -> Vec<String> {
             if keyring.accounts() > 0 {
                 names.push(format!("{} accounts", keyring.accounts()));
             }
-            format!("twilio ({})", names.join(", "))
+            let enforced = if route.is_unenforced() { ", NOT ENFORCED" } else { "" };
+            format!("twilio ({}){enforced}", names.join(", "))
         }
         Access::Public => "PUBLIC, unverified".to_owned(),
-    };
-    let signed_as = match &route.origin {
-        _ if route.is_public() => "-".to_owned(),
-        Some(origin) => origin.to_string(),
-        None => "as stated by proxies".to_owned(),
     };
     vec![
         route.path.to_string(),
         route.methods.join(","),
         access,
-        signed_as,
+        if route.is_public() { "-".to_owned() } else { route.signed_as() },
         route.upstream.to_string(),
     ]
 }

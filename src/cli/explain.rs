@@ -134,16 +134,18 @@ fn judge_and_explain(
     let judgement = judge::judge(received, peer, config)?;
     let explanation = match &judgement {
         Judgement::Admitted(_) => None,
-        Judgement::Refused(_) | Judgement::Malformed(_) => Some(crate::explain::explain(Case {
-            head: &received.head,
-            body: &received.body,
-            peer,
-            table: &config.table,
-            keys: &config.probes,
-            given,
-            told,
-            listen_ports: &listen_ports(config),
-        })),
+        Judgement::Observed(_) | Judgement::Refused(_) | Judgement::Malformed(_) => {
+            Some(crate::explain::explain(Case {
+                head: &received.head,
+                body: &received.body,
+                peer,
+                table: &config.table,
+                keys: &config.probes,
+                given,
+                told,
+                listen_ports: &listen_ports(config),
+            }))
+        }
     };
     Ok((judgement, explanation))
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     admin,
-    args::FileArgs,
+    args::{FileArgs, non_empty},
     error::{CliError, FAILURE},
     print,
 };
@@ -44,8 +44,8 @@ pub(super) fn health(args: &HealthArgs) -> Result<ExitCode, CliError> {
 }
 
 fn resolve_address(args: &HealthArgs) -> io::Result<Listen> {
-    if let Some(url) = &args.url {
-        return parse_url(url);
+    if let Some(url) = non_empty(args.url.as_ref()) {
+        return parse_url(&url);
     }
     let none = || io::Error::other("no admin listener: write [admin] listen, or give --url");
     let file = args.file.path().ok_or_else(none)?;

@@ -32,15 +32,19 @@ pub(super) fn run(sources: &Sources) -> Result<ExitCode, CliError> {
 }
 
 fn serve(config: config::Config, sources: &Sources, log: &LogWriter) -> Result<ExitCode, CliError> {
+    if let Some(file) = &sources.absent {
+        tracing::info!(file = %file.display(), "no such file: running from the flags");
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    let routes = Guarded::of(&config);
     let mut signals = Signals::catch()?; // before the gate is announced as ready, and so may be stopped
     let server = daemon::start(config, Some(sources.clone()), exporters(log)?)?;
-    announce(&server);
+    announce(&server, &routes);
     signals.wait();
     tracing::info!("stopping");
     exit_on_next_signal(signals, log.clone())?;
@@ -64,7 +68,41 @@ fn names_collector() -> bool {
     names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-fn announce(server: &Server) {
+/// The most routes that are announced.
+const MAX_ANNOUNCED: usize = 20;
+
+/// The routes to announce, in words.
+struct Guarded {
+    /// Whether it enforces, the signed URL and the upstream of each.
+    shown: Vec<(bool, String, String)>,
+    /// The number of those that are not shown.
+    more: usize,
+}
+
+impl Guarded {
+    fn of(config: &config::Config) -> Self {
+        let guarded = || config.table.routes().iter().filter(|route| !route.is_public());
+        let shown = guarded().take(MAX_ANNOUNCED);
+        Self {
+            shown: shown
+                .map(|route| (route.enforced, route.signed_as(), route.upstream.to_string()))
+                .collect(),
+            more: guarded().skip(MAX_ANNOUNCED).count(),
+        }
+    }
+}
+
+fn announce(server: &Server, routes: &Guarded) {
+    for (enforced, signed_as, upstream) in &routes.shown {
+        if *enforced {
+            tracing::info!(%signed_as, %upstream, "guarding");
+        } else {
+            tracing::warn!(%signed_as, %upstream, "observing only: unproven requests are forwarded");
+        }
+    }
+    if routes.more > 0 {
+        tracing::info!(routes = routes.more, "guarding more; `gatekeeper check` lists all");
+    }
     for address in &server.addresses {
         tracing::info!(%address, "listening");
     }
@@ -75,8 +113,9 @@ fn announce(server: &Server) {
 
 /// Starts the log: text on a terminal, JSON elsewhere. `GATEKEEPER_LOG` filters; default: `info`.
 fn start_log() -> io::Result<LogWriter> {
-    let filter =
-        EnvFilter::try_from_env("GATEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let levels = std::env::var("GATEKEEPER_LOG").ok().filter(|levels| !levels.is_empty());
+    let filter = EnvFilter::try_new(levels.as_deref().unwrap_or("info"))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = io::stderr().is_terminal();
     let format = if terminal { LogFormat::Terminal { colour: true } } else { LogFormat::Json };
     let log = LogWriter::start(format)?;

@@ -20,6 +20,56 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
+impl Fault {
+    /// Returns how to fix the fault, as shown to the user.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match (&self.kind, self.key) {
+            (FaultKind::Listen(fault), key) => fault.help(key, &self.location),
+            (FaultKind::Origin(_), "public_url") if self.is_of_flag() => {
+                "write it as configured at Twilio: --public-url https://hooks.example.com"
+                    .to_owned()
+            }
+            (FaultKind::Upstream(_), _) if self.is_of_flag() => {
+                "write where your app listens: --upstream http://127.0.0.1:3030".to_owned()
+            }
+            (FaultKind::Missing, "public_url") => {
+                "write public_url = \"https://hooks.example.com\" at the top, or on this route"
+                    .to_owned()
+            }
+            (FaultKind::Missing, "upstream") => {
+                "write upstream = \"http://127.0.0.1:3030\" at the top, or on this route".to_owned()
+            }
+            (FaultKind::Missing, key) => help_for_missing(key),
+            (kind, _) => kind.help().to_owned(),
+        }
+    }
+}
+
+impl Fault {
+    const fn is_of_flag(&self) -> bool {
+        matches!(self.location, Location::Flag(_))
+    }
+}
+
+/// Returns the line to write for a key that a table lacks.
+fn help_for_missing(key: &str) -> String {
+    let (table, name) = key.split_once('.').unwrap_or(("", key));
+    let value = match key {
+        "route.path" => "\"/voice\"",
+        "trust.proxies" => "[\"127.0.0.1/32\"]",
+        "trust.hosts" => "[\"*.ngrok-free.app\"]",
+        "admin.listen" => "\"127.0.0.1:9090\"",
+        "tls.cert" => "\"cert.pem\"",
+        "tls.key" => "\"key.pem\"",
+        _ => "…",
+    };
+    match table {
+        "route" => format!("write {name} = {value} in this [[route]]"),
+        table => format!("write {name} = {value} in [{table}]"),
+    }
+}
+
 /// The kinds of faults. Their texts are shown to the user.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultKind {
@@ -29,9 +79,15 @@ pub enum FaultKind {
     /// The text is not valid TOML.
     #[error("{0}")]
     Syntax(String),
-    /// An unknown key, or a value of the wrong type.
+    /// A value of the wrong type.
     #[error("{0}")]
     Type(String),
+    /// A key that is not known where it stands.
+    #[error("{0}")]
+    UnknownKey(String),
+    /// `[route]` in place of `[[route]]`.
+    #[error("routes are a list: [route] is one table")]
+    SingleRoute,
     /// The key `upstream_http2` of an earlier version.
     #[error(
         "upstream_http2 was removed: requests are forwarded over HTTP/1.1, which every app server supports"
@@ -43,6 +99,18 @@ pub enum FaultKind {
     /// Not a valid origin.
     #[error("{0}")]
     Origin(OriginFault),
+    /// An empty list of public URLs.
+    #[error("the list is empty: nothing could ever match")]
+    NoPublicUrl,
+    /// More public URLs than one request is checked against.
+    #[error("more than {0} public URLs: a forged request can be checked against all of them")]
+    TooManyUrls(usize),
+    /// An admin listener at an address of the gate itself.
+    #[error("the gate itself listens there")]
+    AdminIsGate,
+    /// An upstream that is the gate, or its admin listener.
+    #[error("{0} listens there: a request would be forwarded to the gate itself")]
+    UpstreamIsGate(&'static str),
     /// Not a valid upstream URL.
     #[error("{0}")]
     Upstream(UpstreamFault),
@@ -79,6 +147,9 @@ pub enum FaultKind {
     /// A public route with its own tokens.
     #[error("a public route verifies nothing, so its tokens would never be used")]
     UnusedToken,
+    /// `enforce` on a public route.
+    #[error("a public route verifies nothing, so there is nothing to enforce")]
+    NothingToEnforce,
     /// An empty token.
     #[error("the token is empty: anyone can compute a signature with it")]
     EmptyToken,
@@ -145,15 +216,21 @@ pub enum FaultKind {
 impl FaultKind {
     /// Returns how to fix the fault, as shown to the user.
     #[must_use]
-    pub const fn help(&self) -> &'static str {
+    const fn help(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => {
                 "name the file with -c, or run without one: gatekeeper run --upstream URL --public-url URL"
             }
             Self::Syntax(_) => "see https://toml.io; strings stand in quotes",
             Self::Type(_) => "`gatekeeper schema` lists every key and its type",
+            Self::UnknownKey(_) => "correct the key, move it, or drop the line",
+            Self::SingleRoute => "write [[route]], with two brackets",
             Self::RemovedHttp2 => "drop the line; HTTP/2 from clients is not affected",
-            Self::Missing => "write it at the top, or on the route that needs it",
+            Self::Missing => "write it at the top, or on the route that needs it", // see `Fault::help`
+            Self::NoPublicUrl => "name at least one URL",
+            Self::TooManyUrls(_) => "give the routes of other domains a public_url of their own",
+            Self::AdminIsGate => "give the admin listener another port",
+            Self::UpstreamIsGate(_) => "write where your app listens, which is another port",
             Self::Origin(_) => {
                 "write it as configured at Twilio: public_url = \"https://hooks.example.com\""
             }
@@ -161,10 +238,10 @@ impl FaultKind {
                 "write where your app listens: upstream = \"http://127.0.0.1:3030\""
             }
             Self::Pattern(_) => "write one path (\"/voice\") or a subtree (\"/sms/*\")",
-            Self::Listen(_) => {
-                "write listen = \"0.0.0.0:8080\", \"unix:/run/gatekeeper.sock\" or \"systemd\""
+            Self::Listen(_) => "write unix: and a path that begins with /",
+            Self::Trust(_) => {
+                "write proxies = [\"127.0.0.1/32\"] and hosts = [\"*.ngrok-free.app\"]"
             }
-            Self::Trust(_) => "write proxies = [\"127.0.0.1/32\"] and hosts = [\"*.ngrok.app\"]",
             Self::EmptyTrustList => "name at least one, or drop [trust]",
             Self::PlainUrl => "write https://, here and at Twilio; or drop [tls]",
             Self::HalfCertificate => "add the other one, or drop both",
@@ -175,6 +252,7 @@ impl FaultKind {
                 "add auth_tokens = [{ env = \"TWILIO_AUTH_TOKEN\" }] at the top or here"
             }
             Self::UnusedToken => "drop auth_tokens, or drop access = \"public\"",
+            Self::NothingToEnforce => "drop enforce, or drop access = \"public\"",
             Self::EmptyToken | Self::EmptyVariable(_) => {
                 "copy the auth token from the Twilio console"
             }
@@ -204,7 +282,7 @@ impl FaultKind {
 
     /// Whether the message itself quotes the file, and so may contain a token.
     const fn quotes_file(&self) -> bool {
-        matches!(self, Self::Syntax(_) | Self::Type(_))
+        matches!(self, Self::Syntax(_) | Self::Type(_) | Self::UnknownKey(_))
     }
 
     /// Whether the text at the location can contain no token.
@@ -213,6 +291,12 @@ impl FaultKind {
             self,
             Self::Origin(_)
                 | Self::Upstream(_)
+                | Self::SingleRoute
+                | Self::NothingToEnforce
+                | Self::NoPublicUrl
+                | Self::TooManyUrls(_)
+                | Self::AdminIsGate
+                | Self::UpstreamIsGate(_)
                 | Self::Pattern(_)
                 | Self::Listen(_)
                 | Self::Trust(_)
@@ -301,7 +385,7 @@ impl fmt::Display for Faults {
             if let Location::File(span) = &fault.location {
                 writeln!(f, "    | {}", self.excerpt(span, &fault.kind))?;
             }
-            writeln!(f, "    = {}", fault.kind.help())?;
+            writeln!(f, "    = {}", fault.help())?;
         }
         self.accounts_file.as_ref().map_or(Ok(()), |faults| faults.fmt(f))
     }

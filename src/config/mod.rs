@@ -11,6 +11,7 @@ mod read;
 mod secret;
 mod source_file;
 mod tls;
+mod unknown_key;
 mod validate;
 mod validated;
 mod warning;
@@ -30,7 +31,8 @@ pub use validated::Config;
 pub use warning::{Warning, WarningKind};
 
 use crate::net::Listen;
-use raw::{Located, Location, OneOrMany, RawToken};
+use raw::{Located, Location, OneOrMany, RawToken, RawUrls};
+use read::RemovedKeys;
 use source_file::{SourceFile, read_text};
 
 /// The file and the flags that a configuration is loaded from.
@@ -38,6 +40,8 @@ use source_file::{SourceFile, read_text};
 pub struct Sources {
     /// The configuration file, if any.
     pub file: Option<PathBuf>,
+    /// A file that a variable names and that does not exist; the flags stand in for it.
+    pub absent: Option<PathBuf>,
     /// `--listen`
     pub listen: Option<String>,
     /// `--public-url`
@@ -61,7 +65,7 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
         let auth_tokens = Some(from_flag("auth_tokens", vec![token]));
         let raw = RawConfig { auth_tokens, ..RawConfig::default() };
         let source = SourceFile { name: "flags", file: None, text: "", folder: Path::new(".") };
-        return validate_with(raw, sources, Vec::new(), source);
+        return validate_with(raw, sources, Default::default(), source);
     };
     let mut loaded = load_file(path, sources);
     let watched = match &mut loaded {
@@ -111,30 +115,30 @@ pub fn parse_to_explain(text: &str, name: &str, folder: &Path) -> Result<Config,
 }
 
 fn parse_with(sources: &Sources, source: SourceFile<'_>) -> Result<Config, Faults> {
-    let (raw, faults) = read::read_config(source.text);
+    let (raw, faults, removed) = read::read_config(source.text);
     if faults.iter().any(|fault| matches!(fault.kind, FaultKind::Syntax(_))) {
         // The parser recovers with half a file: faults found in that would mislead.
         return Err(Faults::new(source.name, source.text, faults));
     }
-    validate_with(raw, sources, faults, source)
+    validate_with(raw, sources, (faults, removed), source)
 }
 
 fn validate_with(
     mut raw: RawConfig,
     sources: &Sources,
-    faults: Vec<Fault>,
+    (faults, removed): (Vec<Fault>, RemovedKeys),
     source: SourceFile<'_>,
 ) -> Result<Config, Faults> {
     if let Some(listen) = &sources.listen {
         raw.listen = Some(from_flag("--listen", OneOrMany::One(listen.clone())));
     }
     if let Some(url) = &sources.public_url {
-        raw.public_url = Some(from_flag("--public-url", url.clone()));
+        raw.public_url = Some(from_flag("--public-url", RawUrls::One(url.clone())));
     }
     if let Some(upstream) = &sources.upstream {
         raw.upstream = Some(from_flag("--upstream", upstream.clone()));
     }
-    validate::validate(&raw, faults, source, sources.keeps_odd_tokens)
+    validate::validate(&raw, faults, removed, source, sources.keeps_odd_tokens)
 }
 
 const fn from_flag<T>(flag: &'static str, value: T) -> Located<T> {

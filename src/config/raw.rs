@@ -6,7 +6,10 @@ use std::{borrow::Cow, fmt, ops::Range, time::Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{
+        self, MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
 };
 
 use super::secret::Secret;
@@ -61,8 +64,8 @@ pub struct RawConfig {
     /// Addresses to listen on: "address:port", "unix:/path", "systemd", or a list of these.
     pub listen: Option<Located<OneOrMany>>,
     /// The origin of the webhook URLs configured at Twilio, with the path prefix that a proxy in front
-    /// strips, if any.
-    pub public_url: Option<Located<String>>,
+    /// strips, if any; or a list of these, such as an old and a new domain.
+    pub public_url: Option<Located<RawUrls>>,
     /// The app that verified requests are forwarded to: "http://host:port", "https://host:port" or "unix:/path".
     pub upstream: Option<Located<String>>,
     /// Whether HTTP/2 is accepted without TLS too. Default: false.
@@ -83,6 +86,10 @@ pub struct RawConfig {
     pub mismatch_status: Option<Located<u16>>,
     /// "off" (default): adds no header. "append": adds X-Forwarded-For, -Proto and -Host.
     pub forwarded_headers: Option<RawForwarded>,
+    /// "as_received" (default); "any": a signature over the same query in another order counts too.
+    pub query_order: Option<RawQueryOrder>,
+    /// false: requests are judged, logged and forwarded whatever the verdict, to try the gate. Default: true.
+    pub enforce: Option<Located<bool>>,
     /// The routes. Default: one guarded route, "/*".
     pub route: Vec<Located<RawRoute>>,
     /// Proxies trusted to state the public URL, for a public host name that changes.
@@ -104,7 +111,7 @@ pub struct RawConfig {
 pub struct RawTrust {
     /// Trusted peers: addresses, CIDR blocks such as "10.0.0.0/8", or "unix".
     pub proxies: Option<Located<Vec<Located<String>>>>,
-    /// Host names that they may state: "hooks.example.com", or "*.ngrok.app" for all subdomains.
+    /// Host names that they may state: "hooks.example.com", or "*.ngrok-free.app" for all subdomains.
     pub hosts: Option<Located<Vec<Located<String>>>>,
 }
 
@@ -153,7 +160,7 @@ pub struct RawRoute {
     /// "twilio" (default): signed requests only. "public": forwarded unverified.
     pub access: RawAccess,
     /// Overrides the key at the top.
-    pub public_url: Option<Located<String>>,
+    pub public_url: Option<Located<RawUrls>>,
     /// Overrides the key at the top.
     pub upstream: Option<Located<String>>,
     /// Overrides the key at the top.
@@ -170,8 +177,14 @@ pub struct RawRoute {
     pub mismatch_status: Option<Located<u16>>,
     /// Overrides the key at the top.
     pub forwarded_headers: Option<RawForwarded>,
+    /// Overrides the key at the top.
+    pub query_order: Option<RawQueryOrder>,
+    /// Overrides the key at the top.
+    pub enforce: Option<Located<bool>>,
     /// Overrides limits.max_body_bytes.
     pub max_body_bytes: Option<Located<u64>>,
+    /// Overrides limits.response_timeout.
+    pub response_timeout: Option<Located<HumanDuration>>,
     /// For this long a signature is remembered and a repeat refused. Default: repeats are accepted.
     pub replay_window: Option<Located<HumanDuration>>,
     /// Repeats accepted within replay_window, because Twilio retries requests. Default: 1.
@@ -200,6 +213,18 @@ pub enum RawForwarded {
     Off,
     /// Adds X-Forwarded-For, -Proto and -Host.
     Append,
+}
+
+/// The order in which the names of a query may have been signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "QueryOrder")]
+pub enum RawQueryOrder {
+    /// The order in which they arrived.
+    #[default]
+    AsReceived,
+    /// Any order, of up to five names.
+    Any,
 }
 
 /// Limits. Durations are strings such as "10s", "500ms", "1m 30s".
@@ -269,6 +294,48 @@ impl OneOrMany {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
         }
+    }
+}
+
+/// The public URLs of a route: a string, or a list of strings with a location each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RawUrls {
+    /// A single URL.
+    One(String),
+    /// Several.
+    Many(Vec<Located<String>>),
+}
+
+impl<'de> Deserialize<'de> for RawUrls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UrlsVisitor;
+        impl<'de> Visitor<'de> for UrlsVisitor {
+            type Value = RawUrls;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawUrls, E> {
+                Ok(RawUrls::One(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawUrls, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(RawUrls::Many)
+            }
+        }
+        deserializer.deserialize_any(UrlsVisitor)
+    }
+}
+
+impl JsonSchema for RawUrls {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "PublicUrl".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let one = json_schema!({ "type": "string" });
+        json_schema!({ "anyOf": [one, { "type": "array", "items": { "type": "string" } }] })
     }
 }
 

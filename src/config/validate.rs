@@ -3,6 +3,7 @@
 mod accounts;
 mod keys;
 mod limits;
+mod public_url;
 mod sockets;
 mod tls;
 mod trust;
@@ -13,32 +14,39 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use super::{
     fault::{Fault, FaultKind, Faults},
     lines::Lines,
-    raw::{Located, Location, RawAccess, RawConfig, RawForwarded, RawRoute},
+    raw::{Located, Location, RawAccess, RawConfig, RawForwarded, RawQueryOrder, RawRoute},
+    read::RemovedKeys,
     source_file::SourceFile,
     validated::Config,
     warning::Warning,
 };
 use crate::routes::{Access, ClientTls, Hosts, Pattern, Replay, Route, Statuses, Table, Upstream};
-use crate::signature::{Keyring, Origin, ProbeKey, Scheme};
+use crate::signature::{Keyring, Origin, ProbeKey, QueryOrder};
 
 /// Default maximum size of a request body, in bytes.
 const DEFAULT_MAX_BODY: u64 = 256 * 1024;
 
-/// Validates the configuration. `faults` are those found while reading. With `keeps_odd_tokens`, tokens
-/// that cannot be auth tokens are warnings.
+/// Validates the configuration. `faults` are those found while reading, which removed some keys. With
+/// `keeps_odd_tokens`, tokens that cannot be auth tokens are warnings.
 ///
 /// # Errors
 /// [`Faults`] with every fault, those from reading included.
 pub(super) fn validate(
     raw: &RawConfig,
     faults: Vec<Fault>,
+    removed: RemovedKeys,
     source: SourceFile<'_>,
     keeps_odd_tokens: bool,
 ) -> Result<Config, Faults> {
-    let mut validator =
-        Validator { faults, keeps_odd_tokens, ..Validator::new(raw, source, "auth_tokens") };
+    let mut validator = Validator {
+        faults,
+        removed,
+        keeps_odd_tokens,
+        ..Validator::new(raw, source, "auth_tokens")
+    };
     let listen = validator.validate_listen();
-    let admin = validator.validate_admin();
+    let admin = validator.validate_admin(&listen);
+    validator.validate_no_loop(&listen, admin.as_ref());
     let tls = validator.validate_tls();
     let (client_tls, client_certificate) = validator.validate_client_tls().unzip();
     validator.client_tls = client_tls;
@@ -46,8 +54,9 @@ pub(super) fn validate(
     let statuses = validator.validate_statuses(None);
     let routes = validator.validate_routes();
     let limits = validator.validate_limits(&routes);
+    validator.warn_of_timeouts(&routes, &limits);
     validator.warn_of_inline_tokens();
-    validator.warn_of_settings(admin.as_ref(), trust.as_ref(), &limits);
+    validator.warn_of_settings(admin.as_ref(), trust.as_ref());
     if !validator.faults.is_empty() || validator.accounts_faults.is_some() {
         let faults = Faults::new(source.name, source.text, validator.faults)
             .with_accounts_file(validator.accounts_faults);
@@ -75,6 +84,8 @@ struct Validator<'a> {
     /// The key that faults of tokens are reported under.
     token_key: &'static str,
     faults: Vec<Fault>,
+    /// Keys that are written, but faulty.
+    removed: RemovedKeys,
     /// The faults of the accounts file.
     accounts_faults: Option<Faults>,
     /// Every file that was read or looked for.
@@ -89,13 +100,6 @@ struct Validator<'a> {
     client_tls: Option<ClientTls>,
 }
 
-/// A route's `public_url`.
-enum PublicUrl {
-    Absent,
-    Value(Origin),
-    Invalid,
-}
-
 impl<'a> Validator<'a> {
     fn new(raw: &'a RawConfig, source: SourceFile<'a>, token_key: &'static str) -> Self {
         Self {
@@ -103,6 +107,7 @@ impl<'a> Validator<'a> {
             source,
             token_key,
             faults: Vec::new(),
+            removed: RemovedKeys::default(),
             accounts_faults: None,
             watched: Vec::new(),
             warnings: Vec::new(),
@@ -136,6 +141,18 @@ impl Validator<'_> {
         })
     }
 
+    /// Whether a key of this route, or of the top, is written but was removed for its fault.
+    fn was_removed(&self, route: usize, key: &str) -> bool {
+        self.removed.contains(None, key) || self.removed.contains(Some(route), key)
+    }
+
+    /// Records a key that a route lacks, unless it has its fault already.
+    fn record_missing_on(&mut self, route: usize, location: &Location, key: &'static str) {
+        if !self.was_removed(route, key.strip_prefix("route.").unwrap_or(key)) {
+            self.record_fault(location, key, FaultKind::Missing);
+        }
+    }
+
     /// Records an error as a fault at this location.
     fn record_err<T, E>(
         &mut self,
@@ -160,8 +177,8 @@ impl Validator<'_> {
         let inherited = self.load_inherited_keyring(raw_routes);
         let mut paths = HashMap::new();
         let (mut routes, mut locations) = (Vec::new(), Vec::new());
-        for raw in raw_routes {
-            let route = self.validate_route(raw, inherited.as_ref());
+        for (number, raw) in raw_routes.iter().enumerate() {
+            let route = self.validate_route(number, raw, inherited.as_ref());
             if let Some(path) = &raw.value.path
                 && paths.insert(path.value.as_str(), ()).is_some()
             {
@@ -173,6 +190,7 @@ impl Validator<'_> {
             }
         }
         self.warn_of_public(&locations, &routes);
+        self.warn_of_unenforced(&locations, &routes);
         routes
     }
 
@@ -192,76 +210,63 @@ impl Validator<'_> {
 
     fn validate_route(
         &mut self,
+        number: usize,
         located: &Located<RawRoute>,
         inherited: Option<&Arc<Keyring>>,
     ) -> Option<Route> {
         let raw = &located.value;
-        let path = self.validate_path(located);
-        let public_url = self.validate_public_url(located);
-        let upstream = self.validate_upstream(located);
-        let access = self.validate_access(located, inherited);
+        let path = self.validate_path(number, located);
+        let origins = self.validate_public_urls(number, located);
+        let upstream = self.validate_upstream(number, located);
+        let access = self.validate_access(number, located, inherited);
         let methods = self.validate_methods(raw);
         let statuses = self.validate_statuses(Some(raw));
         let max_body_bytes = self.resolve_max_body_bytes(raw);
+        let response_timeout = raw.response_timeout.as_ref().map(|written| {
+            self.validate_duration(Some(written), "route.response_timeout", Duration::ZERO)
+        });
         let replay = self.validate_replay(raw);
         let append = raw.forwarded_headers.or(self.raw.forwarded_headers).unwrap_or_default();
-        let (origin, hosts) = match public_url {
-            PublicUrl::Absent => (None, self.validate_hosts(raw, None)),
-            PublicUrl::Value(origin) => {
-                let hosts = self.validate_hosts(raw, Some(&origin));
-                (Some(origin), hosts)
-            }
-            PublicUrl::Invalid => return None,
-        };
+        let enforced = self.validate_enforce(raw);
+        let query_order = raw.query_order.or(self.raw.query_order).unwrap_or_default();
+        let hosts = self.validate_hosts(raw, origins.as_deref().unwrap_or_default());
         Some(Route {
             number: 0, // assigned by the table
             path: path?,
             methods,
             access: access?,
-            origin,
+            enforced,
+            origins: origins?,
+            query_order: query_order.into(),
             hosts,
             upstream: Arc::new(upstream?),
             allow_empty_form: raw.allow_empty_form.or(self.raw.allow_empty_form).unwrap_or(false),
             append_forwarded: append == RawForwarded::Append,
             max_body_bytes,
+            response_timeout,
             statuses,
             replay,
         })
     }
 
-    fn validate_path(&mut self, located: &Located<RawRoute>) -> Option<Pattern> {
+    fn validate_path(&mut self, number: usize, located: &Located<RawRoute>) -> Option<Pattern> {
         match &located.value.path {
             Some(path) => {
                 let parsed = Pattern::parse(&path.value);
                 self.record_err(&path.location, "route.path", parsed, FaultKind::Pattern)
             }
             None => {
-                self.record_fault(&located.location, "route.path", FaultKind::Missing);
+                self.record_missing_on(number, &located.location, "route.path");
                 None
             }
         }
     }
 
-    /// Parses the public URL. It is required unless a `[trust]` proxy states it in each request.
-    fn validate_public_url(&mut self, located: &Located<RawRoute>) -> PublicUrl {
-        let raw = self.raw;
-        let Some(url) = located.value.public_url.as_ref().or(raw.public_url.as_ref()) else {
-            if raw.trust.is_none() {
-                self.record_fault(&located.location, "public_url", FaultKind::Missing);
-            }
-            return PublicUrl::Absent;
-        };
-        let parsed = Origin::parse(&url.value);
-        let parsed = self.record_err(&url.location, "public_url", parsed, FaultKind::Origin);
-        let Some(origin) = parsed else { return PublicUrl::Invalid };
-        if origin.scheme() == Scheme::Http && raw.tls.is_some() {
-            self.record_fault(&url.location, "public_url", FaultKind::PlainUrl);
-        }
-        self.warn_of_plain_url(&url.location, &origin);
-        PublicUrl::Value(origin)
-    }
-
-    fn validate_upstream(&mut self, located: &Located<RawRoute>) -> Option<Upstream> {
+    fn validate_upstream(
+        &mut self,
+        number: usize,
+        located: &Located<RawRoute>,
+    ) -> Option<Upstream> {
         let raw = self.raw;
         match located.value.upstream.as_ref().or(raw.upstream.as_ref()) {
             Some(url) => {
@@ -271,14 +276,14 @@ impl Validator<'_> {
                 Some(upstream.with_tls(self.client_tls.as_ref()))
             }
             None => {
-                self.record_fault(&located.location, "upstream", FaultKind::Missing);
+                self.record_missing_on(number, &located.location, "upstream");
                 None
             }
         }
     }
 
-    fn validate_hosts(&mut self, raw: &RawRoute, origin: Option<&Origin>) -> Hosts {
-        let mut hosts = origin.map(Hosts::from_origin).unwrap_or_default();
+    fn validate_hosts(&mut self, raw: &RawRoute, origins: &[Origin]) -> Hosts {
+        let mut hosts = Hosts::from_origins(origins);
         let top = self.raw;
         for host in raw.allowed_hosts.as_ref().or(top.allowed_hosts.as_ref()).into_iter().flatten()
         {
@@ -290,6 +295,7 @@ impl Validator<'_> {
 
     fn validate_access(
         &mut self,
+        number: usize,
         located: &Located<RawRoute>,
         inherited: Option<&Arc<Keyring>>,
     ) -> Option<Access> {
@@ -304,12 +310,21 @@ impl Validator<'_> {
                 Some(Access::Twilio(Arc::new(keyring)))
             }
             (RawAccess::Twilio, None) => {
-                if inherited.is_none() {
+                if inherited.is_none() && !self.was_removed(number, "auth_tokens") {
                     self.record_fault(&located.location, "route.auth_tokens", FaultKind::NoToken);
                 }
                 inherited.map(|keyring| Access::Twilio(Arc::clone(keyring)))
             }
         }
+    }
+
+    /// A public route has nothing to enforce; a key at the top does not concern it.
+    fn validate_enforce(&mut self, raw: &RawRoute) -> bool {
+        if let (RawAccess::Public, Some(enforce)) = (raw.access, &raw.enforce) {
+            self.record_fault(&enforce.location, "route.enforce", FaultKind::NothingToEnforce);
+        }
+        let written = raw.enforce.as_ref().or(self.raw.enforce.as_ref());
+        raw.access == RawAccess::Public || written.is_none_or(|enforce| enforce.value)
     }
 
     fn validate_methods(&mut self, raw: &RawRoute) -> Vec<Box<str>> {
@@ -379,5 +394,14 @@ impl Validator<'_> {
     fn resolve_max_body_bytes(&self, raw: &RawRoute) -> u64 {
         let written = raw.max_body_bytes.as_ref().or(self.raw.limits.max_body_bytes.as_ref());
         written.map_or(DEFAULT_MAX_BODY, |located| located.value)
+    }
+}
+
+impl From<RawQueryOrder> for QueryOrder {
+    fn from(raw: RawQueryOrder) -> Self {
+        match raw {
+            RawQueryOrder::AsReceived => Self::AsReceived,
+            RawQueryOrder::Any => Self::Any,
+        }
     }
 }

@@ -22,6 +22,14 @@ pub enum WarningKind {
     /// A public route whose pattern overlaps a guarded one: the app may route such a path differently.
     #[error("{0} is public and overlaps {1}, which is guarded: anyone can reach the app there")]
     PublicMeetsGuarded(Pattern, Pattern),
+    /// A route that forwards unproven requests for now.
+    #[error("{0} is NOT ENFORCED: unproven requests are logged as observed, and reach the app")]
+    Unenforced(Pattern),
+    /// The same, beside a route that enforces: the app may route such a path differently.
+    #[error(
+        "{0} is NOT ENFORCED and overlaps {1}, which is: unproven requests may reach the app there"
+    )]
+    UnenforcedMeetsGuarded(Pattern, Pattern),
     /// A world-readable file with inline tokens.
     #[error("this file contains tokens, and every user of this machine can read it: chmod o-r")]
     WorldReadable,
@@ -37,9 +45,38 @@ pub enum WarningKind {
     /// An `http://` public URL.
     #[error("it begins with http://: Twilio's requests travel unencrypted")]
     PlainUrl,
+    /// A public URL with the path of a webhook.
+    #[error("{}", in_public_url("its path comes before the request's", .signed, .bare))]
+    PathInPublicUrl {
+        /// The beginning of what is expected to be signed.
+        signed: String,
+        /// The public URL without its path.
+        bare: String,
+    },
+    /// A public URL with a `*`.
+    #[error("{}", in_public_url("a * is no pattern here", .signed, .bare))]
+    StarInPublicUrl {
+        /// The beginning of what is expected to be signed.
+        signed: String,
+        /// The public URL without its path.
+        bare: String,
+    },
+    /// A public URL with `//` in its path.
+    #[error("{}", in_public_url("its path has empty segments", .signed, .bare))]
+    SlashesInPublicUrl {
+        /// The beginning of what is expected to be signed.
+        signed: String,
+        /// The public URL without its path.
+        bare: String,
+    },
     /// A `response_timeout` beyond Twilio's own.
     #[error("Twilio times out after 15 s")]
     LongResponseTimeout,
+    /// A sink of Event Streams whose app may take longer than it waits.
+    #[error(
+        "{0} is named like a sink of Event Streams, which waits 5 s: write response_timeout = \"5s\" on this route"
+    )]
+    SlowEvents(Pattern),
     /// A trusted block that covers every address.
     #[error("every peer is trusted to state the public URL")]
     TrustsAll,
@@ -52,6 +89,12 @@ pub enum WarningKind {
     /// A certificate that is not valid yet.
     #[error("the certificate is not valid before {}", date(.0))]
     NotYetValid(SystemTime),
+}
+
+fn in_public_url(why: &str, signed: &str, bare: &str) -> String {
+    format!(
+        "{why}: only requests signed as {signed} would match; write public_url = \"{bare}\", unless a proxy in front strips the path"
+    )
 }
 
 /// Formats a time as `2026-01-31T12:00:00Z`.

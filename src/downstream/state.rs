@@ -138,6 +138,8 @@ fn record_load(metrics: &Metrics, config: &Config) {
         reload.reloads.with_label_values(&[result]).inc_by(0); // exported from the start
     }
     reload.last_successful.set(1);
+    let unenforced = config.table.routes().iter().filter(|route| route.is_unenforced()).count();
+    metrics.gauges.unenforced_routes.set(i64::try_from(unenforced).unwrap_or(i64::MAX));
     set_time(&reload.last_success, SystemTime::now());
     for (certificate, validity) in certificates(config) {
         match validity {

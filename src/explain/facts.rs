@@ -8,7 +8,7 @@ use super::{
 };
 use crate::http1::{FieldName, RequestHead, Version};
 use crate::routes::{Access, Route};
-use crate::signature::{BodyKind, ProbeKey, Selector};
+use crate::signature::{BodyKind, Origin, ProbeKey, Selector};
 
 /// The facts of a case that are known before the first MAC.
 pub(super) struct Facts<'a> {
@@ -38,10 +38,14 @@ impl<'a> Facts<'a> {
         Self { case, route, handshake, kind, host, stated, trusted, expected, tail }
     }
 
+    /// The public URL that the gate judges; the first one where several may be meant.
+    pub(super) fn origin(&self) -> Option<&'a Origin> {
+        self.route.and_then(|route| route.origins_for(self.host).first().copied())
+    }
+
     /// The prefix that the gate puts before the target.
     pub(super) fn prefix(&self) -> &'a str {
-        let origin = self.route.and_then(|route| route.origin.as_ref());
-        origin.map_or("", |origin| origin.prefix())
+        self.origin().map_or("", Origin::prefix)
     }
 
     /// Whether `Host` is one that the route answers to.
@@ -97,8 +101,8 @@ fn expected(
     stated: &Stated,
     trusted: bool,
 ) -> Url {
-    let origin = route.and_then(|route| route.origin.as_ref());
-    let any = || case.table.routes().iter().find_map(|route| route.origin.as_ref());
+    let origin = route.and_then(|route| route.origins_for(host).first().copied());
+    let any = || case.table.routes().iter().find_map(|route| route.origins.first());
     let target = case.head.target();
     if let Some(origin) = origin.or_else(any) {
         return Url::of_origin(origin, handshake, target);

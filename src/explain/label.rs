@@ -195,7 +195,7 @@ const ROWS: [Row; 38] = [
         label: Label::QueryReordered,
         name: "query_reordered",
         says: "the query arrived in another order than it was signed, or without its repeats",
-        cure: "let the proxy in front pass the query unchanged, or set query_order = \"any\" on the route",
+        cure: "let the proxy in front pass the query unchanged, or set query_order = \"any\" on the route, for up to 5 names",
         site: Some(Site::RoutePath),
     },
     Row {

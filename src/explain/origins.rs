@@ -65,9 +65,7 @@ fn hosts(facts: &Facts<'_>, url: &Url) -> Vec<Url> {
     let original = ["X-Original-Host", "X-Forwarded-Server", "X-Host", "Ngrok-Host"];
     texts.extend(original.iter().filter_map(|name| facts.field(name)).map(str::to_owned));
     let routes = facts.case.table.routes().iter();
-    texts.extend(
-        routes.filter_map(|route| route.origin.as_ref()).map(crate::signature::Origin::authority),
-    );
+    texts.extend(routes.flat_map(|route| &route.origins).map(crate::signature::Origin::authority));
     texts.truncate(MAX_HOSTS);
     let own = url.host.clone();
     let variants = |host: &str| {

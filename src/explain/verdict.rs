@@ -37,8 +37,7 @@ pub(super) fn mistakes(facts: &Facts<'_>, found: &Found<'_>) -> Vec<Mistake> {
 
 /// Whether a trusted proxy decides the origin and fails to state it.
 pub(super) fn is_nothing_told(facts: &Facts<'_>) -> bool {
-    let origin = facts.route.and_then(|route| route.origin.as_ref());
-    let silent = facts.stated.is_absent() && origin.is_none();
+    let silent = facts.stated.is_absent() && facts.origin().is_none();
     facts.trusted && (silent || facts.stated.contradicts_itself())
 }
 
@@ -81,8 +80,8 @@ fn host_labels(facts: &Facts<'_>, url: &[Label]) -> Option<Label> {
 
 /// Whether the proxy states a host that `[trust]` does not list.
 pub(super) fn is_unlisted(facts: &Facts<'_>) -> bool {
-    let own = facts.route.and_then(|route| route.origin.as_ref());
-    let is_own = |host: &str| own.is_some_and(|origin| origin.host().eq_ignore_ascii_case(host));
+    let own = facts.route.map_or(&[][..], |route| &route.origins);
+    let is_own = |host: &str| own.iter().any(|origin| origin.host().eq_ignore_ascii_case(host));
     let trust = facts.case.table.trust();
     let unlisted = |host: &String| !is_own(host) && trust.is_some_and(|trust| !trust.lists(host));
     facts.trusted && facts.stated.hosts.iter().any(unlisted)

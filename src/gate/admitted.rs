@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ReplayReservation;
+use super::{Refusal, ReplayReservation, Unenforced};
 use crate::http1::RequestHead;
 use crate::limits::Reservation;
 use crate::routes::Route;
-use crate::signature::{Origin, Proof};
+use crate::signature::{Origin, Proof, Scheme};
 
 /// A request that may be forwarded, with the body that was judged. Only [`super::Claim::judge`]
 /// creates one.
@@ -22,6 +22,8 @@ pub struct Admitted {
     pub(super) route: Arc<Route>,
     pub(super) proven: Proven,
     pub(super) handshake: bool,
+    /// The scheme of the first public URL that `Host` belongs to.
+    pub(super) scheme: Option<Scheme>,
     pub(super) forwarded: Option<Box<Origin>>,
 }
 
@@ -41,15 +43,26 @@ pub enum Proven {
     Signed(Proof),
     /// The configuration declares the route public.
     DeclaredPublic,
+    /// Not proven: the configuration says that the route does not enforce its proofs yet.
+    Unenforced(Unenforced),
 }
 
 impl Proven {
-    /// Returns the key and the string that it signed; `None` on a public route.
+    /// Returns the key and the string that it signed; `None` for an unproven request.
     #[must_use]
     pub const fn proof(&self) -> Option<&Proof> {
         match self {
             Self::Signed(proof) => Some(proof),
-            Self::DeclaredPublic => None,
+            Self::DeclaredPublic | Self::Unenforced(_) => None,
+        }
+    }
+
+    /// Returns the reason that would have refused the request, on a route with `enforce = false`.
+    #[must_use]
+    pub const fn unenforced(&self) -> Option<Refusal> {
+        match self {
+            Self::Unenforced(unenforced) => Some(unenforced.reason()),
+            Self::Signed(_) | Self::DeclaredPublic => None,
         }
     }
 }
@@ -77,7 +90,8 @@ impl Admitted {
     #[must_use]
     pub fn effective_origin(&self) -> EffectiveOrigin {
         let forwarded = self.forwarded.as_deref();
-        let scheme = forwarded.or(self.route.origin.as_ref()).map(|origin| origin.scheme().name());
+        let signed = self.proven.proof().map(|proof| proof.scheme);
+        let scheme = signed.or(self.scheme).map(Scheme::name);
         EffectiveOrigin { scheme, host: forwarded.map(Origin::authority) }
     }
 

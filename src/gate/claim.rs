@@ -3,10 +3,11 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::{
-    Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, body,
-    forwarded, forwarded::ForwardedOrigin,
+    Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, Unenforced,
+    body, forwarded, forwarded::ForwardedOrigin,
 };
 use crate::http1::{FieldName, Fields, FramedHead, RequestHead, Version};
 use crate::limits::{Limits, MemoryBudget, Reservation};
@@ -40,10 +41,23 @@ pub struct Complete {
 
 /// Credentials in the head.
 struct Credentials {
-    /// `X-Twilio-Signature`; `None` on a public route.
+    /// `X-Twilio-Signature`; `None` on a public route, and where it is `observed` to be unusable.
     signature: Option<Signature>,
-    /// The public origin from a trusted proxy.
-    forwarded: Option<Box<Origin>>,
+    /// The public origin that the request claims.
+    origin: ClaimedOrigin,
+    /// The first reason that the head would be refused for, on a route with `enforce = false`.
+    observed: Option<Unenforced>,
+}
+
+/// The public origin that a request claims to be signed for.
+#[derive(Debug)]
+enum ClaimedOrigin {
+    /// One that a trusted proxy states.
+    Stated(Box<Origin>),
+    /// One of the route's, by its number, that a trusted proxy states.
+    Configured(usize),
+    /// Those of the route that belong to `Host`.
+    ByHost,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -51,13 +65,15 @@ impl std::fmt::Debug for Credentials {
         let signature = self.signature.as_ref().map(|_| "…");
         f.debug_struct("Credentials")
             .field("signature", &signature)
-            .field("forwarded", &self.forwarded)
+            .field("origin", &self.origin)
             .finish()
     }
 }
 
 impl<B: RequestBody> Claim<Unread<B>> {
     /// Judges the head alone; the body stays unread.
+    ///
+    /// On a route with `enforce = false` a lack of proof is remembered instead of refused.
     ///
     /// `peer` is the client's address; `None` over a Unix socket. A request without a signature gets
     /// the same response whether or not its route exists, so that a scanner cannot map the routes.
@@ -75,7 +91,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
         let signed = head.fields.contains(FieldName::TwilioSignature);
         let refuse = |reason, route| Err(Refused { reason, route });
         match route {
-            Some(route) if signed || route.is_public() => {
+            Some(route) if signed || route.is_public() || route.is_unenforced() => {
                 match examine(&head, &body, peer, &route, table) {
                     Ok(credentials) => {
                         Ok(Self { head, route, stage: Unread { body, peer, credentials } })
@@ -129,17 +145,13 @@ impl Claim<Complete> {
     /// [`Refused`]: not covered, not signed, not for this account, or replayed.
     pub fn judge(self, replays: &ReplayCache) -> Result<Admitted, Refused> {
         let Self { head, route, stage: Complete { body, reservation, credentials } } = self;
-        let Credentials { signature, forwarded } = credentials;
-        let origin = forwarded.as_deref().or(route.origin.as_ref());
-        let proven = match (&route.access, &signature, origin) {
-            (Access::Public, _, _) => Ok((Proven::DeclaredPublic, None)),
-            (Access::Twilio(keyring), Some(signature), Some(origin)) => {
-                prove(&head, &body, &route, origin, keyring, signature)
-                    .and_then(|proven| Ok((proven, reserve_pass(&route, signature, replays)?)))
-            }
-            (Access::Twilio(_), None, _) => Err(Refusal::MissingSignature),
-            (Access::Twilio(_), _, None) => Err(Refusal::UnknownHost),
-        };
+        let origins = credentials.origin.of(&route, host(&head));
+        let scheme = origins.first().map(|origin| origin.scheme());
+        let proven = decide(&head, &body, &route, &origins, &credentials, replays);
+        drop(origins);
+        let proven = proven
+            .or_else(|reason| Ok((Proven::Unenforced(Unenforced::observe(&route, reason)?), None)));
+        let forwarded = credentials.origin.into_stated();
         match proven {
             Ok((proven, replay)) => {
                 let handshake = is_handshake(&head);
@@ -151,6 +163,7 @@ impl Claim<Complete> {
                     route,
                     proven,
                     handshake,
+                    scheme,
                     forwarded,
                 })
             }
@@ -167,7 +180,22 @@ fn examine(
     route: &Route,
     table: &Table,
 ) -> Result<Credentials, Refusal> {
-    let forwarded = public_origin(head, peer, route, table)?;
+    let mut observed = None;
+    let mut observe = |reason| -> Result<(), Refusal> {
+        observed.get_or_insert(Unenforced::observe(route, reason)?);
+        Ok(())
+    };
+    // A request without a signature is refused for that, whatever else is wrong.
+    if !route.is_public() && !head.fields.contains(FieldName::TwilioSignature) {
+        observe(Refusal::MissingSignature)?;
+    }
+    let origin = match public_origin(head, peer, route, table) {
+        Ok(origin) => origin,
+        Err(reason) => {
+            observe(reason)?;
+            ClaimedOrigin::ByHost
+        }
+    };
     if table.is_ambiguous(head.path(), route) {
         return Err(Refusal::UnsafePath);
     }
@@ -176,37 +204,89 @@ fn examine(
     }
     let signature = match &route.access {
         Access::Public => None,
-        Access::Twilio(keyring) => {
-            let signature = signature(&head.fields).ok_or(Refusal::MalformedSignature)?;
-            if !keyring.knows(selector(&head.fields)) {
-                return Err(Refusal::UnknownKey);
+        Access::Twilio(keyring) => match usable_signature(head, keyring) {
+            Ok(signature) => Some(signature),
+            Err(reason) => {
+                observe(reason)?;
+                None
             }
-            Some(signature)
-        }
+        },
     };
     if body::announces_more_than(route.max_body_bytes, body) {
         return Err(Refusal::BodyTooLarge);
     }
-    Ok(Credentials { signature, forwarded })
+    Ok(Credentials { signature, origin, observed })
 }
 
-/// Returns the origin from a trusted proxy. Without one, `Host` must be one of the route's hosts.
+/// Returns the signature, if a key of the route could have made it.
+fn usable_signature(head: &RequestHead, keyring: &Keyring) -> Result<Signature, Refusal> {
+    let signature = signature(&head.fields).ok_or(Refusal::MalformedSignature)?;
+    if keyring.knows(selector(&head.fields)) { Ok(signature) } else { Err(Refusal::UnknownKey) }
+}
+
+impl ClaimedOrigin {
+    /// The origins that the signature is compared with.
+    fn of<'o>(&'o self, route: &'o Route, host: &str) -> SmallVec<[&'o Origin; 1]> {
+        match self {
+            Self::Stated(origin) => smallvec![&**origin],
+            Self::Configured(number) => route.origins.get(*number).into_iter().collect(),
+            Self::ByHost => route.origins_for(host),
+        }
+    }
+
+    fn into_stated(self) -> Option<Box<Origin>> {
+        match self {
+            Self::Stated(origin) => Some(origin),
+            Self::Configured(_) | Self::ByHost => None,
+        }
+    }
+}
+
+/// Returns the origin that the request claims. Without one from a trusted proxy, `Host` must be one of the route's hosts.
 fn public_origin(
     head: &RequestHead,
     peer: Option<IpAddr>,
     route: &Route,
     table: &Table,
-) -> Result<Option<Box<Origin>>, Refusal> {
+) -> Result<ClaimedOrigin, Refusal> {
     let host = host(head);
     if let Some(trust) = table.trust().filter(|trust| trust.trusts(peer)) {
-        match forwarded::origin(&head.fields, host, route.origin.as_ref(), trust)? {
-            ForwardedOrigin::Other(origin) => return Ok(Some(origin)),
-            ForwardedOrigin::Configured => return Ok(None),
+        match forwarded::origin(&head.fields, host, &route.origins, trust)? {
+            ForwardedOrigin::Other(origin) => return Ok(ClaimedOrigin::Stated(origin)),
+            ForwardedOrigin::Configured(number) => return Ok(ClaimedOrigin::Configured(number)),
             ForwardedOrigin::Absent => {}
         }
     }
-    let known = route.origin.is_some() || route.is_public();
-    if known && route.hosts.allows(host) { Ok(None) } else { Err(Refusal::UnknownHost) }
+    let known = !route.origins.is_empty() || route.is_public();
+    if known && route.hosts.allows(host) {
+        Ok(ClaimedOrigin::ByHost)
+    } else {
+        Err(Refusal::UnknownHost)
+    }
+}
+
+/// Decides with the whole request at hand.
+fn decide(
+    head: &RequestHead,
+    body: &[u8],
+    route: &Route,
+    origins: &[&Origin],
+    credentials: &Credentials,
+    replays: &ReplayCache,
+) -> Result<(Proven, Option<ReplayReservation>), Refusal> {
+    if let Some(observed) = credentials.observed {
+        return Ok((Proven::Unenforced(observed), None));
+    }
+    let keyring = match &route.access {
+        Access::Public => return Ok((Proven::DeclaredPublic, None)),
+        Access::Twilio(keyring) => keyring,
+    };
+    let Some(signature) = &credentials.signature else { return Err(Refusal::MissingSignature) };
+    if origins.is_empty() {
+        return Err(Refusal::UnknownHost);
+    }
+    let proven = prove(head, body, route, origins, keyring, signature)?;
+    Ok((proven, reserve_pass(route, signature, replays)?))
 }
 
 /// Proves that a configured key signed exactly this URL and exactly this body.
@@ -214,16 +294,17 @@ fn prove(
     head: &RequestHead,
     body: &[u8],
     route: &Route,
-    origin: &Origin,
+    origins: &[&Origin],
     keyring: &Keyring,
     signature: &Signature,
 ) -> Result<Proven, Refusal> {
     let message = Message::bind(body_kind(head), head.target(), body)?;
+    let message = message.with_query_order(route.query_order);
     if message.is_empty_form() && !route.allow_empty_form {
         return Err(Refusal::NoFormParams);
     }
     let selector = selector(&head.fields);
-    let proof = verify(&message, origin, keyring, selector, signature)?;
+    let proof = verify(&message, origins, keyring, selector, signature)?;
     Ok(Proven::Signed(proof))
 }
 

@@ -17,8 +17,8 @@ use crate::signature::{Origin, Scheme, split_port};
 pub(super) enum ForwardedOrigin {
     /// No forwarding headers.
     Absent,
-    /// The route's configured origin.
-    Configured,
+    /// A configured origin of the route, by its number.
+    Configured(usize),
     /// Another origin, whose host is listed.
     Other(Box<Origin>),
 }
@@ -30,7 +30,7 @@ pub(super) enum ForwardedOrigin {
 pub(super) fn origin(
     fields: &Fields,
     host: &str,
-    configured: Option<&Origin>,
+    configured: &[Origin],
     trust: &Trust,
 ) -> Result<ForwardedOrigin, Refusal> {
     let headers = ForwardedHeaders::parse(fields)?;
@@ -38,13 +38,13 @@ pub(super) fn origin(
         return Ok(ForwardedOrigin::Absent);
     }
     let parts = headers.into_host_parts(host).ok_or(Refusal::UnknownHost)?;
-    if configured.is_some_and(|configured| parts.matches(configured)) {
-        return Ok(ForwardedOrigin::Configured);
+    if let Some(number) = configured.iter().position(|origin| parts.matches(origin)) {
+        return Ok(ForwardedOrigin::Configured(number));
     }
     if !trust.lists(&parts.host) {
         return Err(Refusal::UnknownHost);
     }
-    let origin = parts.origin(configured.map_or("", Origin::prefix));
+    let origin = parts.origin(configured.first().map_or("", Origin::prefix));
     origin.map(|origin| ForwardedOrigin::Other(Box::new(origin))).ok_or(Refusal::UnknownHost)
 }
 
@@ -281,9 +281,9 @@ mod tests {
         let lines = lines.lines().map(|line| line.split_once(':').unwrap());
         let lines = lines.map(|(name, value)| (name.as_bytes(), value.trim().as_bytes()));
         let head = RequestHead::from_http2("GET", "/", lines);
-        match origin(&head.fields, host, Some(&fixed), &trust) {
+        match origin(&head.fields, host, std::slice::from_ref(&fixed), &trust) {
             Ok(ForwardedOrigin::Other(origin)) => Some(origin.to_string()),
-            Ok(ForwardedOrigin::Configured) => Some("fixed".to_owned()),
+            Ok(ForwardedOrigin::Configured(_)) => Some("fixed".to_owned()),
             Ok(ForwardedOrigin::Absent) => Some("absent".to_owned()),
             Err(_) => None,
         }

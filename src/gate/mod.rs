@@ -36,6 +36,22 @@
 //! }
 //! ```
 //!
+//! Only the gate says that a route does not enforce its proofs:
+//!
+//! ```compile_fail,E0451
+//! use gatekeeper::gate::{Proven, Refusal, Unenforced};
+//! fn excuse(reason: Refusal) -> Proven {
+//!     Proven::Unenforced(Unenforced { reason })
+//! }
+//! ```
+//!
+//! ```
+//! use gatekeeper::gate::{Proven, Unenforced};
+//! fn excuse(reason: Unenforced) -> Proven {
+//!     Proven::Unenforced(reason)
+//! }
+//! ```
+//!
 //! The forwarder does not accept a claim:
 //!
 //! ```compile_fail,E0308
@@ -94,11 +110,13 @@ mod admitted;
 mod body;
 mod claim;
 mod forwarded;
+mod observe;
 mod refusal;
 mod replay;
 
 pub use admitted::{Admitted, EffectiveOrigin, Proven};
 pub use body::RequestBody;
 pub use claim::{Claim, Complete, Unread};
+pub use observe::Unenforced;
 pub use refusal::{Refusal, Refused};
 pub use replay::{ReplayCache, ReplayReservation};

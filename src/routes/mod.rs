@@ -11,13 +11,15 @@ mod upstream;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use smallvec::SmallVec;
+
 pub use host::Hosts;
 pub use table::Table;
 pub use tls::ClientTls;
 pub use trust::{Trust, TrustFault};
 pub use upstream::{Address, SocketFault, Upstream, UpstreamFault, socket_path};
 
-use crate::signature::{Keyring, Origin};
+use crate::signature::{Keyring, Origin, QueryOrder};
 
 /// One `[[route]]`, with everything it inherits.
 #[derive(Debug)]
@@ -30,8 +32,12 @@ pub struct Route {
     pub methods: Vec<Box<str>>,
     /// The proof that a request needs.
     pub access: Access,
-    /// The origin configured at Twilio; `None` if it comes from a trusted proxy's headers.
-    pub origin: Option<Origin>,
+    /// Whether a request needs its proof. If not, it is judged, and forwarded whatever the verdict.
+    pub enforced: bool,
+    /// The origins configured at Twilio; none if they come from a trusted proxy's headers.
+    pub origins: Vec<Origin>,
+    /// The order in which the query may have been signed.
+    pub query_order: QueryOrder,
     /// The accepted `Host` values.
     pub hosts: Hosts,
     /// The app that proven requests are forwarded to.
@@ -42,6 +48,8 @@ pub struct Route {
     pub append_forwarded: bool,
     /// The longest accepted body, in bytes.
     pub max_body_bytes: u64,
+    /// The time until the app's response starts, where the route has its own.
+    pub response_timeout: Option<Duration>,
     /// The statuses of refusals, 418 and 403 by default.
     pub statuses: Statuses,
     /// The replay limit, if there is one.
@@ -71,6 +79,29 @@ impl Route {
     #[must_use]
     pub const fn is_public(&self) -> bool {
         matches!(self.access, Access::Public)
+    }
+
+    /// The origins that a request with this `Host` may have been signed for; one of `allowed_hosts`
+    /// stands for all of them.
+    #[must_use]
+    pub fn origins_for(&self, host: &str) -> SmallVec<[&Origin; 1]> {
+        host::origins_for(&self.origins, host)
+    }
+
+    /// Whether unproven requests are forwarded until the route enforces its proofs.
+    #[must_use]
+    pub const fn is_unenforced(&self) -> bool {
+        !self.enforced && !self.is_public()
+    }
+
+    /// Describes the URLs, without their queries, that are expected to be signed.
+    #[must_use]
+    pub fn signed_as(&self) -> String {
+        if self.origins.is_empty() {
+            return format!("{}, at the origin that proxies state", self.path);
+        }
+        let urls = self.origins.iter().map(|origin| format!("{origin}{}", self.path));
+        urls.collect::<Vec<_>>().join(" or ")
     }
 
     /// Whether this method is accepted.

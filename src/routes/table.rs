@@ -125,6 +125,10 @@ fn with_shared_upstreams(routes: Vec<Route>) -> Vec<Arc<Route>> {
 }
 
 fn same_access(left: &Route, right: &Route) -> bool {
+    // An unproven request on a route that does not enforce must not be taken for one on another.
+    if left.enforced != right.enforced {
+        return false;
+    }
     match (&left.access, &right.access) {
         (Access::Public, Access::Public) => true,
         (Access::Twilio(left), Access::Twilio(right)) => Arc::ptr_eq(left, right),

@@ -31,7 +31,7 @@ pub enum TrustFault {
     #[error("a proxy is an address, a block of such as 10.0.0.0/8, or unix")]
     Proxy,
     /// Not a host name.
-    #[error("a host is a name without a port, or *. and at least two labels, as *.ngrok.app")]
+    #[error("a host is a name without a port, or *. and at least two labels, as *.ngrok-free.app")]
     Host,
 }
 

@@ -8,7 +8,8 @@ use std::{borrow::Cow, fmt};
 use super::{
     form::{Order, Parameters, Tail},
     message::Message,
-    origin::{Origin, OriginForm, Port},
+    origin::{Origin, OriginForm, Port, Scheme},
+    reorder::reorderings,
     target::{Spelling, respellings, slash_toggled, with_query},
 };
 
@@ -55,9 +56,12 @@ impl fmt::Display for Candidate {
 /// The bytes that one request may cause to be hashed before the search stops, over all keys. The
 /// string that crosses the limit is still tried.
 ///
-/// Bounds forged requests: hashing this much takes a few milliseconds. A genuine request of
+/// Bounds forged requests, together with [`MIN_COST`]: hashing this much takes a few milliseconds. A genuine request of
 /// ordinary size needs less than a thousandth of it.
 const MAX_HASHED: usize = 8 << 20;
+
+/// The bytes that one MAC counts as at least: a short one takes half a microsecond.
+const MIN_COST: usize = 512;
 
 /// Tries the candidates in order until `test` accepts one.
 ///
@@ -66,13 +70,16 @@ const MAX_HASHED: usize = 8 << 20;
 pub(super) fn search(
     message: &Message<'_>,
     form: &Parameters,
-    origin: &Origin,
+    origins: &[&Origin],
     keys: usize,
     test: &mut dyn FnMut([&[u8]; 3]) -> bool,
-) -> Option<Candidate> {
-    let mut search = Search { origin, handshake: message.is_handshake(), keys, hashed: 0, test };
+) -> Option<Found> {
+    let mut search = Search { origins, handshake: message.is_handshake(), keys, hashed: 0, test };
     if search.handshake {
-        return search.over_websocket(message).or_else(|| search.respelled(message, b""));
+        return search
+            .over_websocket(message)
+            .or_else(|| search.respelled(message, b""))
+            .or_else(|| search.reordered(message, b""));
     }
     let mut tail = Tail::new();
     form.sort_into(&mut tail, Order::Bytes);
@@ -81,10 +88,14 @@ pub(super) fn search(
         .or_else(|| search.other_order(message, form, &tail))
         .or_else(|| search.respelled(message, &tail))
         .or_else(|| if message.form_is_hashed() { search.url_only(message) } else { None })
+        .or_else(|| search.reordered(message, &tail))
 }
 
+/// A signed string, and the scheme of the origin that it begins with.
+type Found = (Candidate, Scheme);
+
 struct Search<'s> {
-    origin: &'s Origin,
+    origins: &'s [&'s Origin],
     handshake: bool,
     keys: usize,
     hashed: usize,
@@ -93,7 +104,7 @@ struct Search<'s> {
 
 impl Search<'_> {
     /// The target as received.
-    fn plain(&mut self, message: &Message<'_>, tail: &[u8], order: Order) -> Option<Candidate> {
+    fn plain(&mut self, message: &Message<'_>, tail: &[u8], order: Order) -> Option<Found> {
         self.target(Spelling::Received, message.target().whole, tail, order)
     }
 
@@ -102,7 +113,7 @@ impl Search<'_> {
         message: &Message<'_>,
         form: &Parameters,
         tail: &Tail,
-    ) -> Option<Candidate> {
+    ) -> Option<Found> {
         if !form.has_astral() {
             return None;
         }
@@ -110,12 +121,21 @@ impl Search<'_> {
         if other[..] == **tail { None } else { self.plain(message, &other, Order::Utf16) }
     }
 
-    fn respelled(&mut self, message: &Message<'_>, tail: &[u8]) -> Option<Candidate> {
+    fn respelled(&mut self, message: &Message<'_>, tail: &[u8]) -> Option<Found> {
         respellings(message.target())
             .find_map(|(spelling, target)| self.target(spelling, &target, tail, Order::Bytes))
     }
 
-    fn url_only(&mut self, message: &Message<'_>) -> Option<Candidate> {
+    /// The query in every other order, where the route accepts that.
+    fn reordered(&mut self, message: &Message<'_>, tail: &[u8]) -> Option<Found> {
+        if !message.takes_any_query_order() {
+            return None;
+        }
+        reorderings(message.target())
+            .find_map(|target| self.target(Spelling::Reordered, &target, tail, Order::Bytes))
+    }
+
+    fn url_only(&mut self, message: &Message<'_>) -> Option<Found> {
         self.plain(message, b"", Order::Bytes).or_else(|| self.respelled(message, b""))
     }
 
@@ -125,7 +145,7 @@ impl Search<'_> {
     /// Twilio's documentation says to append a `/` if a handshake does not verify
     /// (<https://www.twilio.com/docs/usage/security>), and Twilio's agent-connect servers append the
     /// query like form parameters. The query is never left out, or anybody could change it.
-    fn over_websocket(&mut self, message: &Message<'_>) -> Option<Candidate> {
+    fn over_websocket(&mut self, message: &Message<'_>) -> Option<Found> {
         let target = message.target();
         let toggled = slash_toggled(target.path);
         let toggled_whole = with_query(&toggled, target.query);
@@ -142,17 +162,20 @@ impl Search<'_> {
             .find_map(|(spelling, url, tail)| self.target(spelling, url, tail, Order::Bytes))
     }
 
-    /// Tries one target with every form of the origin.
+    /// Tries one target with every form of each origin.
     fn target(
         &mut self,
         spelling: Spelling,
         target: &[u8],
         tail: &[u8],
         order: Order,
-    ) -> Option<Candidate> {
-        let forms = self.origin.forms(self.handshake);
-        let found = forms.iter().find(|(_, origin)| self.matches([origin, target, tail]));
-        found.map(|&(origin, _)| Candidate { origin, spelling, order })
+    ) -> Option<Found> {
+        let handshake = self.handshake;
+        self.origins.iter().find_map(|origin| {
+            let mut forms = origin.forms(handshake).iter();
+            let &(form, _) = forms.find(|(_, origin)| self.matches([origin, target, tail]))?;
+            Some((Candidate { origin: form, spelling, order }, origin.scheme()))
+        })
     }
 
     /// Tests one string, unless [`MAX_HASHED`] is used up. The first one is always tested.
@@ -160,7 +183,8 @@ impl Search<'_> {
         if self.hashed > MAX_HASHED {
             return false;
         }
-        let length = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
+        let length =
+            parts.iter().map(|part| part.len()).fold(0, usize::saturating_add).max(MIN_COST);
         self.hashed = self.hashed.saturating_add(length.saturating_mul(self.keys));
         (self.test)(parts)
     }
@@ -169,14 +193,14 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::message::BodyKind;
+    use crate::signature::{QueryOrder, message::BodyKind};
 
     fn signed_strings(kind: BodyKind, target: &str, body: &str) -> Vec<String> {
         let origin = Origin::parse("https://h").unwrap();
         let message = Message::bind(kind, target.as_bytes(), body.as_bytes()).unwrap();
         let mut seen = Vec::new();
         let form = Parameters::parse(message.form());
-        search(&message, &form, &origin, 1, &mut |parts| {
+        search(&message, &form, &[&origin], 1, &mut |parts| {
             seen.push(String::from_utf8(parts.concat()).unwrap());
             false
         });
@@ -219,6 +243,27 @@ mod tests {
     }
 
     #[test]
+    fn macs_of_one_request_are_bounded() {
+        let origins = ["https://a", "https://b", "https://c", "https://d", "https://e"];
+        let origins = origins.map(|text| Origin::parse(text).unwrap());
+        let origins: Vec<&Origin> = origins.iter().collect();
+        let macs = |origins: &[&Origin], keys: usize| {
+            let message = Message::bind(BodyKind::Get, b"/v?a=1&b=2&c=3&d=4&e=5", b"").unwrap();
+            let message = message.with_query_order(QueryOrder::Any);
+            let mut macs = 0;
+            search(&message, &Parameters::default(), origins, keys, &mut |_| {
+                macs += keys;
+                false
+            });
+            macs
+        };
+        assert_eq!(macs(&origins[..1], 1), 240);
+        assert_eq!(macs(&origins[..2], 16), 2 * 240 * 16);
+        let most = macs(&origins, 16);
+        assert!(most < MAX_HASHED / MIN_COST + 32, "{most}");
+    }
+
+    #[test]
     fn bytes_hashed_for_one_request_are_bounded() {
         let origin = Origin::parse("https://h").unwrap();
         let body = format!("a={}&b=%F0%9F%98%80", "x".repeat(1 << 20));
@@ -226,7 +271,7 @@ mod tests {
         let message = Message::bind(BodyKind::Form, target.as_bytes(), body.as_bytes()).unwrap();
         let mut hashed = 0;
         let form = Parameters::parse(message.form());
-        search(&message, &form, &origin, 4, &mut |parts| {
+        search(&message, &form, &[&origin], 4, &mut |parts| {
             hashed += 4 * parts.concat().len();
             false
         });

@@ -20,6 +20,8 @@ use super::{
 pub struct Key {
     name: Arc<str>,
     account: Option<Box<str>>,
+    /// Whether it is one of [`Accounts`].
+    is_of_accounts: bool,
     id: Option<Box<str>>,
     state: State,
 }
@@ -47,7 +49,7 @@ impl Key {
             Algorithm::HmacSha1 => State::Sha1(keyed(secret)?),
             Algorithm::HmacSha256 => State::Sha256(keyed(secret)?),
         };
-        Ok(Self { name: name.into(), account: None, id: None, state })
+        Ok(Self { name: name.into(), account: None, is_of_accounts: false, id: None, state })
     }
 
     /// Restricts the key to requests that name this account.
@@ -72,6 +74,11 @@ impl Key {
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.account.as_deref()
+    }
+
+    /// Whether it was looked up by its account.
+    pub(super) const fn is_of_accounts(&self) -> bool {
+        self.is_of_accounts
     }
 
     /// The SharedKey id, if it is one.
@@ -130,7 +137,8 @@ pub struct Accounts {
 impl Accounts {
     /// Adds a key of an account.
     pub fn insert(&mut self, sid: &str, key: Key) {
-        self.by_sid.entry(sid.as_bytes().into()).or_default().push(key.for_account(sid));
+        let key = Key { is_of_accounts: true, ..key.for_account(sid) };
+        self.by_sid.entry(sid.as_bytes().into()).or_default().push(key);
     }
 
     /// The number of accounts.

@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     form::{Decoded, Parameters, unhex},
+    reorder::QueryOrder,
     target::Target,
 };
 
@@ -96,6 +97,7 @@ fn split_trimmed(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
 pub struct Message<'a> {
     target: Target<'a>,
     coverage: Coverage<'a>,
+    query_order: QueryOrder,
 }
 
 #[derive(Debug)]
@@ -136,7 +138,13 @@ impl<'a> Message<'a> {
             (BodyKind::Other, _) if is_hashed => Coverage::Url,
             _ => return Err(NotCovered),
         };
-        Ok(Self { target, coverage })
+        Ok(Self { target, coverage, query_order: QueryOrder::AsReceived })
+    }
+
+    /// Sets the order in which the query may have been signed.
+    #[must_use]
+    pub fn with_query_order(self, query_order: QueryOrder) -> Self {
+        Self { query_order, ..self }
     }
 
     /// Whether this is a form without a single parameter.
@@ -147,6 +155,10 @@ impl<'a> Message<'a> {
 
     pub(super) const fn target(&self) -> Target<'a> {
         self.target
+    }
+
+    pub(super) fn takes_any_query_order(&self) -> bool {
+        self.query_order == QueryOrder::Any
     }
 
     pub(super) const fn is_handshake(&self) -> bool {

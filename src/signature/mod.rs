@@ -9,6 +9,7 @@
 //! | `form` | form decoding to bytes; `form/order`: the two sort orders |
 //! | `message` | the check that every body byte is covered |
 //! | `origin`, `target` | the two parts of the URL, and their other spellings |
+//! | `reorder` | the query in another order, where a route accepts that |
 //! | `candidates` | the strings that may have been signed, in order |
 //! | `probe` | keys that explain a refusal and can admit nothing |
 //!
@@ -24,6 +25,7 @@ mod key;
 mod message;
 mod origin;
 mod probe;
+mod reorder;
 mod target;
 
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub use key::{Accounts, EmptySecret, Key, Keyring};
 pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
 pub use probe::{ProbeKey, TokenShape};
+pub use reorder::QueryOrder;
 pub use target::Spelling;
 
 /// The key that signed a message, and the string that it signed.
@@ -46,8 +49,12 @@ pub use target::Spelling;
 pub struct Proof {
     /// The key's name, never its secret.
     pub key: Arc<str>,
+    /// Whether the key was looked up by the account that the request names.
+    pub is_of_accounts: bool,
     /// The string that was signed.
     pub candidate: Candidate,
+    /// The scheme of the public URL that was signed.
+    pub scheme: Scheme,
 }
 
 /// The reason for which a message is not proven.
@@ -64,13 +71,13 @@ pub enum Unproven {
     OtherAccount,
 }
 
-/// Decides whether one of the keys signed this message.
+/// Decides whether one of the keys signed this message at one of these origins.
 ///
 /// # Errors
 /// [`Unproven`].
 pub fn verify(
     message: &Message<'_>,
-    origin: &Origin,
+    origins: &[&Origin],
     keyring: &Keyring,
     selector: Selector<'_>,
     signature: &Signature,
@@ -82,16 +89,17 @@ pub fn verify(
         return Err(Unproven::UnknownKey);
     }
     let mut signers: SmallVec<[&Key; 4]> = SmallVec::new();
-    let found = candidates::search(message, &form, origin, keys.len(), &mut |parts| {
+    let found = candidates::search(message, &form, origins, keys.len(), &mut |parts| {
         signers.extend(keys.iter().copied().filter(|key| key.signed(signature, parts)));
         !signers.is_empty()
     });
-    let candidate = found.ok_or(Unproven::Mismatch)?;
+    let (candidate, scheme) = found.ok_or(Unproven::Mismatch)?;
     let signer = signers
         .into_iter()
         .find(|key| key.account().is_none_or(|sid| message.speaks_for(sid, &form)))
         .ok_or(Unproven::OtherAccount)?;
-    Ok(Proof { key: Arc::clone(signer.name()), candidate })
+    let is_of_accounts = signer.is_of_accounts();
+    Ok(Proof { key: Arc::clone(signer.name()), is_of_accounts, candidate, scheme })
 }
 
 #[cfg(test)]
@@ -122,7 +130,7 @@ mod tests {
         let signature = Signature::parse(text.as_bytes()).unwrap();
         let message = Message::bind(BodyKind::Form, b"/voice", body.as_bytes()).unwrap();
         let origin = Origin::parse(ORIGIN).unwrap();
-        let proof = verify(&message, &origin, keyring, selector, &signature)?;
+        let proof = verify(&message, &[&origin], keyring, selector, &signature)?;
         assert_eq!(proof.candidate.label(), "received");
         Ok(proof.key.to_string())
     }

@@ -62,6 +62,8 @@ pub enum Spelling {
     QueryAsParameters,
     /// Both of these.
     SlashToggledQueryAsParameters,
+    /// The query in another order, on a route with `query_order = "any"`.
+    Reordered,
 }
 
 impl Spelling {
@@ -84,13 +86,14 @@ impl Spelling {
             Self::SlashToggled => "slash_toggled",
             Self::QueryAsParameters => "query_as_parameters",
             Self::SlashToggledQueryAsParameters => "slash_toggled_query_as_parameters",
+            Self::Reordered => "reordered",
         }
     }
 }
 
 /// The longest query that is respelled, in bytes. Twilio sends a few hundred; a longer one is
 /// verified as received only.
-const MAX_RESPELLED: usize = 8192;
+pub(super) const MAX_RESPELLED: usize = 8192;
 
 type Respell = fn(Target<'_>) -> Option<Vec<u8>>;
 

@@ -84,8 +84,8 @@ fn micros(duration: Duration) -> u64 {
 /// SGR code for the verdict: green, yellow or red.
 const fn ansi_colour(verdict: &Verdict) -> u8 {
     match verdict {
-        Verdict::Admitted(_) | Verdict::Doctor => 32,
-        Verdict::Refused(_) | Verdict::Abandoned => 33,
+        Verdict::Admitted(Proven::Signed(_) | Proven::DeclaredPublic) | Verdict::Doctor => 32,
+        Verdict::Admitted(Proven::Unenforced(_)) | Verdict::Refused(_) | Verdict::Abandoned => 33,
         Verdict::Failed(..) | Verdict::Malformed(_) => 31,
     }
 }

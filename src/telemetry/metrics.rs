@@ -17,6 +17,9 @@ use crate::http1::HeadError;
 const BUCKETS: [f64; 12] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 2.5, 5.0, 15.0];
 
+/// The label that stands for all keys of `accounts_file`.
+const ACCOUNTS: &str = "accounts";
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -62,11 +65,14 @@ pub struct Gauges {
     pub tunnels: IntGauge,
     /// Bytes of request bodies in memory.
     pub buffered: IntGauge,
+    /// Routes with `enforce = false`.
+    pub unenforced_routes: IntGauge,
 }
 
 #[derive(Debug)]
 struct Durations {
     admitted: Histogram,
+    observed: Histogram,
     refused: Histogram,
     failed: Histogram,
     other: Histogram,
@@ -75,6 +81,7 @@ struct Durations {
 impl Durations {
     fn get(&self, verdict: &Verdict) -> &Histogram {
         match verdict {
+            Verdict::Admitted(Proven::Unenforced(_)) => &self.observed,
             Verdict::Admitted(_) => &self.admitted,
             Verdict::Refused(_) => &self.refused,
             Verdict::Failed(..) => &self.failed,
@@ -148,7 +155,9 @@ impl Metrics {
             self.upstream.observe(upstream.as_secs_f64());
         }
         if let Some(proof) = outcome.verdict.proven().and_then(Proven::proof) {
-            self.keys.with_label_values(&[route.path(), &proof.key]).inc();
+            // 10,000 subaccounts would be as many series for each route; the log names them.
+            let key = if proof.is_of_accounts { ACCOUNTS } else { &*proof.key };
+            self.keys.with_label_values(&[route.path(), key]).inc();
             self.candidates.with_label_values(&[&*proof.candidate.label()]).inc();
         }
     }
@@ -265,6 +274,7 @@ impl Registrar<'_> {
         let histogram = |verdict| all.with_label_values(&[verdict]);
         Ok(Durations {
             admitted: histogram("admitted"),
+            observed: histogram("observed"),
             refused: histogram("refused"),
             failed: histogram("failed"),
             other: histogram("other"),
@@ -279,6 +289,10 @@ impl Registrar<'_> {
             tunnels: self.gauge("gatekeeper_tunnels", "WebSockets.")?,
             buffered: self
                 .gauge("gatekeeper_buffered_bytes", "Bytes of request bodies that are held.")?,
+            unenforced_routes: self.gauge(
+                "gatekeeper_unenforced_routes",
+                "Routes that forward unproven requests for now.",
+            )?,
         })
     }
 }

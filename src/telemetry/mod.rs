@@ -115,9 +115,18 @@ impl Observer {
     }
 
     fn should_log(&self, outcome: &Outcome) -> bool {
-        !matches!(outcome.verdict, Verdict::Refused(Refusal::MissingSignature))
-            || self.unsigned.allows(outcome.began)
+        !is_unsigned(&outcome.verdict) || self.unsigned.allows(outcome.began)
     }
+}
+
+/// Whether a request had no signature, which anybody can send.
+fn is_unsigned(verdict: &Verdict) -> bool {
+    let reason = match verdict {
+        Verdict::Refused(reason) => Some(*reason),
+        Verdict::Admitted(proven) => proven.unenforced(),
+        Verdict::Failed(..) | Verdict::Malformed(_) | Verdict::Abandoned | Verdict::Doctor => None,
+    };
+    reason == Some(Refusal::MissingSignature)
 }
 
 /// Allows [`MAX_UNSIGNED_LINES`] events in each window of one second.

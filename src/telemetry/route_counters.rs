@@ -3,7 +3,7 @@
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::verdict::Verdict;
-use crate::gate::Refusal;
+use crate::gate::{Proven, Refusal};
 use crate::upstream::Failure;
 
 /// The request counters of one route.
@@ -36,15 +36,17 @@ impl RouteCounters {
         &self.path
     }
 
-    /// Returns the counter for this verdict; `None` for those that have no route: a
-    /// malformed request, whose labels vary, and a nonce of `gatekeeper doctor`.
+    /// Returns the counter for this verdict; `None` for a malformed request, whose labels vary, for an
+    /// observed one, of which few routes have any, and for a nonce of `gatekeeper doctor`.
     pub(super) fn get(&self, verdict: &Verdict) -> Option<&IntCounter> {
         match verdict {
-            Verdict::Admitted(_) => Some(&self.admitted),
+            Verdict::Admitted(Proven::Signed(_) | Proven::DeclaredPublic) => Some(&self.admitted),
             Verdict::Refused(reason) => self.refused.get(*reason as usize),
             Verdict::Failed(_, failure) => self.failed.get(*failure as usize),
             Verdict::Abandoned => Some(&self.abandoned),
-            Verdict::Malformed(_) | Verdict::Doctor => None,
+            Verdict::Admitted(Proven::Unenforced(_)) | Verdict::Malformed(_) | Verdict::Doctor => {
+                None
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::upstream::Failure;
 /// The result of an exchange.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Admitted, and the app responded.
+    /// Admitted, and the app responded; or observed only, on a route with `enforce = false`.
     Admitted(Proven),
     /// Refused by the gate.
     Refused(Refusal),
@@ -25,6 +25,7 @@ impl Verdict {
     #[must_use]
     pub const fn label(&self) -> &'static str {
         match self {
+            Self::Admitted(Proven::Unenforced(_)) => "observed",
             Self::Admitted(_) => "admitted",
             Self::Refused(_) => "refused",
             Self::Failed(..) => "failed",
@@ -34,10 +35,12 @@ impl Verdict {
         }
     }
 
-    /// Returns the reason's label, if the exchange was refused, failed or malformed.
+    /// Returns the reason's label, if the exchange was refused, failed or malformed, or would
+    /// have been refused.
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
+            Self::Admitted(Proven::Unenforced(observed)) => Some(observed.reason().label()),
             Self::Admitted(_) | Self::Abandoned | Self::Doctor => None,
             Self::Refused(reason) => Some(reason.label()),
             Self::Failed(_, failure) => Some(failure.label()),

@@ -358,7 +358,7 @@ mod tests {
 
     fn key() -> PoolKey {
         let upstream = Arc::new(Upstream::parse("http://127.0.0.1:1").unwrap());
-        PoolKey { upstream, is_public: false }
+        PoolKey { upstream, is_proven: true }
     }
 
     fn request(head: &[u8], body: &[u8], is_head: bool) -> UpstreamRequest {
@@ -367,6 +367,7 @@ mod tests {
             body: Bytes::copy_from_slice(body),
             is_head,
             is_handshake: false,
+            response_timeout: Duration::from_secs(1),
             reservation: Arc::new(MemoryBudget::default()).reserve(u64::MAX, 0, true, None),
             replay: None,
         }

@@ -25,7 +25,6 @@ pub use tunnel::Tunnel;
 use crate::gate::Admitted;
 use crate::http1::{Field, FieldName, Fields, ResponseHead};
 use crate::limits::{CountLimit, CountPermit, Limits};
-use crate::routes::Route;
 use connection::{Attempt, Connection};
 use header_filter::HeaderFilter;
 use pool::{KeepAlive, Pool};
@@ -88,9 +87,9 @@ impl Forwarder {
         peer: Option<IpAddr>,
         limits: &Limits,
     ) -> impl Future<Output = Result<Box<UpstreamResponse>, Failure>> {
-        let permit = self.in_flight_limit.try_acquire(max_in_flight(admitted.route(), limits));
-        let key = PoolKey::new(admitted.route());
-        let mut request = UpstreamRequest::new(admitted, peer);
+        let permit = self.in_flight_limit.try_acquire(max_in_flight(&admitted, limits));
+        let key = PoolKey::new(&admitted);
+        let mut request = UpstreamRequest::new(admitted, peer, limits);
         // The future of an `async fn` would hold `admitted` beside the request that is made of it:
         // 1,144 bytes, more than malloc keeps ready for a thread, and 500 instructions.
         async move {
@@ -114,7 +113,8 @@ impl Forwarder {
         while !request.is_handshake
             && let Some(mut idle) = self.pool.take(key)
         {
-            match idle.send(request, limits.response_timeout).await {
+            let allowed = request.response_timeout;
+            match idle.send(request, allowed).await {
                 Attempt::Answered(head) => return Ok((head, idle)),
                 Attempt::Unsent => {}
                 Attempt::Failed(failure) => return Err(failure),
@@ -153,9 +153,9 @@ async fn round_trip_anew(
     limits: &Limits,
 ) -> Result<(ResponseHead, Box<Connection>), Failure> {
     let began = Instant::now();
-    let connected = timeout(limits.response_timeout, Connection::connect(key, limits));
+    let connected = timeout(request.response_timeout, Connection::connect(key, limits));
     let mut connection = connected.await.map_err(|_| Failure::Timeout)??;
-    let left = limits.response_timeout.saturating_sub(began.elapsed());
+    let left = request.response_timeout.saturating_sub(began.elapsed());
     match connection.send(request, left).await {
         Attempt::Answered(head) => Ok((head, connection)),
         Attempt::Unsent => Err(Failure::Failed),
@@ -187,8 +187,9 @@ fn accepts_websocket(fields: &Fields) -> bool {
         && !fields.contains(FieldName::TransferEncoding)
 }
 
-/// Returns the number of requests that may be in flight for this one to join them: public routes
+/// Returns the number of requests that may be in flight for this one to join them: unproven ones
 /// share half of them, so that signed requests always have the other half.
-const fn max_in_flight(route: &Route, limits: &Limits) -> usize {
-    if route.is_public() { limits.max_in_flight / 2 } else { limits.max_in_flight }
+fn max_in_flight(admitted: &Admitted, limits: &Limits) -> usize {
+    let is_proven = admitted.proven().proof().is_some();
+    if is_proven { limits.max_in_flight } else { limits.max_in_flight / 2 }
 }

@@ -1,12 +1,12 @@
 //! A request as it is sent to the app.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use super::header_filter::UpstreamHead;
 use crate::gate::{Admitted, ReplayReservation};
-use crate::limits::Reservation;
+use crate::limits::{Limits, Reservation};
 
 /// An HTTP/1.1 request, ready to be written.
 pub(super) struct UpstreamRequest {
@@ -18,6 +18,8 @@ pub(super) struct UpstreamRequest {
     pub(super) is_head: bool,
     /// The request is a WebSocket handshake.
     pub(super) is_handshake: bool,
+    /// The time until the response starts.
+    pub(super) response_timeout: Duration,
     /// The memory that the body occupies.
     pub(super) reservation: Reservation,
     /// The signature's entry in the replay cache, until the first byte is sent.
@@ -29,8 +31,9 @@ pub(super) struct UpstreamRequest {
 const INLINE_BODY_MAX: usize = 4096;
 
 impl UpstreamRequest {
-    pub(super) fn new(admitted: Admitted, peer: Option<IpAddr>) -> Self {
+    pub(super) fn new(admitted: Admitted, peer: Option<IpAddr>, limits: &Limits) -> Self {
         let route = Arc::clone(admitted.route());
+        let response_timeout = route.response_timeout.unwrap_or(limits.response_timeout);
         let is_handshake = admitted.is_handshake();
         let origin = admitted.effective_origin();
         let (head, body, reservation, replay) = admitted.into_parts();
@@ -44,6 +47,6 @@ impl UpstreamRequest {
         let (inline, body) = if is_short { (body, Bytes::new()) } else { (Bytes::new(), body) };
         let mut head = upstream_head.encode(inline.len());
         head.extend_from_slice(&inline);
-        Self { head, body, is_head, is_handshake, reservation, replay }
+        Self { head, body, is_head, is_handshake, response_timeout, reservation, replay }
     }
 }

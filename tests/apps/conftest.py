@@ -31,13 +31,23 @@ class Flask(Process):
 class Express(Process):
     """The Express application, which reports the requests that it received."""
 
-    def __init__(self):
-        variables = {"TWILIO_AUTH_TOKEN": TOKEN, "PUBLIC_HOST": HOST, "NODE_PATH": str(CACHE / "node_modules")}
+    def __init__(self, **more):
+        variables = {**more, "TWILIO_AUTH_TOKEN": TOKEN, "PUBLIC_HOST": HOST, "NODE_PATH": str(CACHE / "node_modules")}
         super().__init__("node", "express_app.js", **variables)
         self.port = json.loads(self.first_line())["port"]
 
     def seen(self):
         return json.loads(ask(self.port, "GET", "/seen").text)
+
+
+class Validating(Process):
+    """A Flask app that checks signatures over its own `request.url`."""
+
+    def __init__(self, **more):
+        self.port = free_port()
+        command = (BIN / "flask", "--app", "validating_app", "run", "--port", self.port)
+        super().__init__(*command, TWILIO_AUTH_TOKEN=TOKEN, **more)
+        self.wait_for(lambda: accepts(self.port), "flask")
 
 
 @pytest.fixture(scope="session")

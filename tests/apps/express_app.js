@@ -10,7 +10,7 @@ const token = process.env.TWILIO_AUTH_TOKEN;
 const seen = { requests: 0, handshakes: 0, frames: 0 };
 
 const app = express();
-app.set("trust proxy", "loopback");
+app.set("trust proxy", process.env.TRUST_PROXY === "off" ? false : "loopback");
 app.get("/seen", (_, response) => response.json(seen)); // for the tests, which ask the app itself
 app.use((_, __, next) => {
   seen.requests += 1;

@@ -1,7 +1,8 @@
 """The article's application and an Express one: behind the gate, their own checks go on passing."""
 
 import pytest
-from running import HOST, TOKEN, Connection, ask
+from conftest import Express, Validating
+from running import HOST, TOKEN, Connection, Gate, ask, guarded
 from signing import CALL, by_node, by_python, form, get, hashed
 
 OTHER_TOKEN = "00000000000000000000000000000000"
@@ -55,6 +56,40 @@ def test_unproven_requests_never_reach_flask(before_flask, flask, path):
     assert before_flask.reasons(5) == reasons
     flask.wait_for(lambda: flask.requests() > before, "gunicorn's line")
     assert flask.requests() == before + 1
+
+
+@pytest.mark.parametrize(
+    ("start", "believing", "doubting"),
+    [
+        (Validating, {"PROXY_FIX": "1"}, {}),
+        (Express, {}, {"TRUST_PROXY": "off"}),
+    ],
+    ids=["flask", "express"],
+)
+def test_app_that_checks_its_own_url_needs_the_forwarded_scheme(start, believing, doubting, tmp_path):
+    """The app is called over http; only a header that it believes tells it of https."""
+    append = 'forwarded_headers = "append"'
+    for variables, header, status in [
+        (believing, append, 200),
+        (believing, "", 403),
+        (doubting, append, 403),
+        (doubting, "", 403),
+    ]:
+        with start(**variables) as app, Gate(tmp_path, guarded(app.port, header)) as gate:
+            for webhook in (form("/trusting?a=1"), get("/trusting?b=%20")):
+                answer = webhook.to(Connection(gate.port))
+                assert answer.status == status, (variables, header, answer, app.said())
+            assert gate.reasons(2) == [None, None], "the gate admits them, whatever the app says"
+
+
+def test_app_believes_the_scheme_that_a_proxy_in_front_of_the_gate_states(tmp_path):
+    """As behind the shipped nginx file: the gate passes the header on."""
+    for start, variables in [(Validating, {"PROXY_FIX": "1"}), (Express, {})]:
+        with start(**variables) as app, Gate(tmp_path, guarded(app.port)) as gate:
+            webhook = form("/trusting")
+            headers = {**webhook.headers(), "X-Forwarded-Proto": "https"}
+            answer = ask(gate.port, "POST", "/trusting", webhook.body, headers)
+            assert answer.status == 200, (answer, app.said())
 
 
 @SIGNERS

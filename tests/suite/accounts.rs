@@ -82,6 +82,35 @@ fn each_of_10000_accounts_verifies_its_own_requests_only() {
     refused(&both.signed_by(&token(8)), "signature_mismatch");
 }
 
+/// One series for all of them: 10,000 accounts would be 10,000 series for each route.
+#[test]
+fn keys_of_accounts_are_one_series_and_the_log_names_them() {
+    let (folder, upstream) = (Folder::new(), Upstream::start());
+    let file = folder.write("accounts.toml", &accounts());
+    let main = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+    let gate = Gate::start(&format!(
+        "public_url = \"{ORIGIN}\"\nupstream = \"{}\"\naccounts_file = \"{}\"\n\
+         auth_tokens = [{{ value = \"{main}\", name = \"main\" }}]\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n",
+        upstream.url(),
+        file.display()
+    ));
+    for number in [7, 8, 100] {
+        let message = call(number).signed_by(&token(number));
+        assert_eq!(gate.answer(&message).status, 200);
+        assert!(gate.outcome_of(&message).text("key").starts_with("accounts:AC"));
+    }
+    let message = call(7).signed_by(main);
+    assert_eq!(gate.answer(&message).status, 200);
+    gate.outcome_of(&message);
+    let figure = |key: &str| {
+        gate.figure(&format!("gatekeeper_key_matches_total{{key=\"{key}\",route=\"/*\"}}"))
+    };
+    assert_eq!(figure("accounts"), Some(3.0));
+    assert_eq!(figure("main"), Some(1.0));
+    assert_eq!(figure(&format!("accounts:{}", sid(7))), None);
+}
+
 #[test]
 fn main_account_token_verifies_beside_subaccount_tokens() {
     let (folder, upstream) = (Folder::new(), Upstream::start());

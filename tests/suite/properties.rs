@@ -59,7 +59,7 @@ fn is_accepted(shape: BodyKind, origin: &str, target: &str, body: &[u8], signatu
     let key = Key::new("test", TOKEN.as_bytes(), Algorithm::HmacSha1).unwrap();
     let keyring = Keyring::new(vec![key], None);
     let origin = Origin::parse(origin).unwrap();
-    verify(&message, &origin, &keyring, Selector::AuthToken, &signature).is_ok()
+    verify(&message, &[&origin], &keyring, Selector::AuthToken, &signature).is_ok()
 }
 
 /// The origin with and without its port.
@@ -432,7 +432,7 @@ proptest! {
         let by_type = BodyKind::from_head("POST", std::iter::once(&content_type[..]), false);
         for shape in [by_type, BodyKind::Form, BodyKind::Other, BodyKind::Get, BodyKind::Handshake, BodyKind::Opaque] {
             if let Ok(message) = Message::bind(shape, &target, &body) {
-                let judged = verify(&message, &origin, &keyring, Selector::AuthToken, &signature);
+                let judged = verify(&message, &[&origin], &keyring, Selector::AuthToken, &signature);
                 prop_assert!(judged.is_err());
             }
         }

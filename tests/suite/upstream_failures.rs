@@ -77,6 +77,18 @@ fn silent_app_is_504() {
     assert_eq!(upstream.requests().len(), 2, "once each");
 }
 
+/// Event Streams waits 5 s, other webhooks 15 s.
+#[test]
+fn response_timeout_of_a_route_takes_the_place_of_the_general_one() {
+    let upstream = Upstream::answering(Answer::nothing().then(Then::Hold));
+    let more = "[[route]]\npath = \"/events\"\nresponse_timeout = \"200ms\"\n\
+                [limits]\nresponse_timeout = \"1h\"\n";
+    let gate = Gate::with(&upstream, more);
+    let message = Message::json("/events", "[]").signed();
+    assert_eq!(gate.answer(&message).status, 504);
+    assert_eq!(gate.outcome_of(&message).reason(), "upstream_timeout");
+}
+
 /// A client must be able to see that a response was cut off (RFC 9112 section 8).
 #[test]
 fn truncated_app_response_never_looks_complete() {

@@ -244,7 +244,7 @@ mod tests {
 
     fn judged(more: &str, arrival: Option<Arrival>, answer: &str) -> String {
         let config = config(more);
-        let origin = config.table.routes()[0].origin.clone().unwrap();
+        let origin = config.table.routes()[0].origins[0].clone();
         let answer = Answer::parse(answer.as_bytes()).ok_or(io::ErrorKind::UnexpectedEof.into());
         let findings = judge(&config, &origin, &Seen { answer, arrival, is_proof: true });
         findings.iter().map(|finding| format!("{finding}\n")).collect()

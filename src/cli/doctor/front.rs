@@ -39,7 +39,7 @@ impl Front<'_> {
         let admin = self.config.admin.as_ref().filter(|_| !gate.is_fail());
         let mut findings = vec![gate];
         let mut origins: Vec<&Origin> = Vec::new();
-        for origin in self.config.table.routes().iter().filter_map(|route| route.origin.as_ref()) {
+        for origin in self.config.table.routes().iter().flat_map(|route| &route.origins) {
             if !origins.iter().any(|known| known.to_string() == origin.to_string()) {
                 origins.push(origin);
             }

@@ -35,7 +35,7 @@ pub(super) fn finding(config: &Config, origin: &Origin, arrival: &Arrival) -> Op
 pub(super) fn of<'c>(config: &'c Config, origin: &Origin) -> impl Iterator<Item = &'c Route> {
     let origin = origin.to_string();
     let routes = config.table.routes().iter().map(|route| &**route);
-    routes.filter(move |route| route.origin.as_ref().is_some_and(|own| own.to_string() == origin))
+    routes.filter(move |route| route.origins.iter().any(|own| own.to_string() == origin))
 }
 
 /// Returns an auth token of the route itself. The tokens of `accounts_file` are not tried.

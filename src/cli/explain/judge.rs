@@ -20,6 +20,8 @@ use crate::limits::MemoryBudget;
 pub(super) enum Judgement {
     /// It would pass; the key's name, where one signed it.
     Admitted(Option<String>),
+    /// It would be refused, and is forwarded: the route has `enforce = false`.
+    Observed(Refusal),
     /// It is refused.
     Refused(Refusal),
     /// It is no request that reaches the gate.
@@ -59,9 +61,12 @@ pub(super) fn judge(
         claim.judge(&ReplayCache::default())
     };
     Ok(match runtime.block_on(decide) {
-        Ok(admitted) => {
-            Judgement::Admitted(admitted.proven().proof().map(|proof| proof.key.to_string()))
-        }
+        Ok(admitted) => match admitted.proven().unenforced() {
+            Some(reason) => Judgement::Observed(reason),
+            None => {
+                Judgement::Admitted(admitted.proven().proof().map(|proof| proof.key.to_string()))
+            }
+        },
         Err(refused) => Judgement::Refused(refused.reason),
     })
 }
@@ -70,6 +75,7 @@ impl Judgement {
     pub(super) const fn verdict(&self) -> &'static str {
         match self {
             Self::Admitted(_) => "admitted",
+            Self::Observed(_) => "observed",
             Self::Refused(_) => "refused",
             Self::Malformed(_) => "malformed",
         }
@@ -78,7 +84,7 @@ impl Judgement {
     pub(super) const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Admitted(_) => None,
-            Self::Refused(refusal) => Some(refusal.label()),
+            Self::Observed(refusal) | Self::Refused(refusal) => Some(refusal.label()),
             Self::Malformed(malformed) => Some(malformed),
         }
     }

@@ -167,7 +167,7 @@ fn split_url(url: &str) -> Result<(&str, &str), CliError> {
 
 /// A configured prefix is one that a proxy strips: it does not arrive.
 fn without_prefix<'t>(target: &'t str, config: &Config) -> &'t str {
-    let origins = config.table.routes().iter().filter_map(|route| route.origin.as_ref());
+    let origins = config.table.routes().iter().flat_map(|route| &route.origins);
     let mut prefixes = origins.map(crate::signature::Origin::prefix).filter(|p| !p.is_empty());
     let rest = prefixes.find_map(|prefix| target.strip_prefix(prefix));
     rest.filter(|rest| rest.starts_with('/')).unwrap_or(target)

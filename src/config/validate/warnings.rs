@@ -17,6 +17,18 @@ use crate::signature::{Origin, Scheme, TokenShape};
 /// Twilio's timeout for a webhook's response.
 const TWILIO_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The timeout of an Event Streams webhook
+/// (<https://www.twilio.com/docs/events/webhook-quickstart>).
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether a path has the word `event` or `events`. Nothing else tells a sink of Event Streams from
+/// other webhooks before its first request.
+fn names_events(path: &Pattern) -> bool {
+    let (Pattern::Exact(path) | Pattern::Subtree(path)) = path;
+    let mut words = path.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| ["event", "events"].iter().any(|name| word.eq_ignore_ascii_case(name)))
+}
+
 impl Validator<'_> {
     /// Records a warning once, up to [`MAX_FAULTS`].
     pub(super) fn warn(&mut self, location: &Location, kind: WarningKind) {
@@ -101,13 +113,48 @@ impl Validator<'_> {
         }
     }
 
-    /// Warns about risky values in `[admin]`, `[trust]` and `[limits]`.
-    pub(super) fn warn_of_settings(
-        &mut self,
-        admin: Option<&Listen>,
-        trust: Option<&Trust>,
-        limits: &Limits,
-    ) {
+    /// Warns about each route that forwards unproven requests for now.
+    pub(super) fn warn_of_unenforced(&mut self, locations: &[&Location], routes: &[Route]) {
+        let written = self.raw.enforce.as_ref();
+        for (location, route) in locations.iter().zip(routes) {
+            if !route.is_unenforced() {
+                continue;
+            }
+            let top = written.map(|enforce| &enforce.location);
+            let location =
+                if matches!(location, Location::Nowhere) { top } else { Some(*location) };
+            let mut enforced = routes.iter().filter(|other| other.enforced && !other.is_public());
+            let overlap = enforced.find(|other| other.path.overlaps(&route.path));
+            let path = route.path.clone();
+            let kind = match overlap {
+                Some(other) => WarningKind::UnenforcedMeetsGuarded(path, other.path.clone()),
+                None => WarningKind::Unenforced(path),
+            };
+            self.warn(location.unwrap_or(&Location::Nowhere), kind);
+        }
+    }
+
+    /// Warns about an app that may take longer than Twilio waits.
+    pub(super) fn warn_of_timeouts(&mut self, routes: &[Route], limits: &Limits) {
+        let raw = self.raw;
+        let of_routes = raw.route.iter().filter_map(|route| route.value.response_timeout.as_ref());
+        for written in raw.limits.response_timeout.iter().chain(of_routes) {
+            if written.value.0 > TWILIO_TIMEOUT {
+                self.warn(&written.location, WarningKind::LongResponseTimeout);
+            }
+        }
+        for (written, route) in raw.route.iter().zip(routes) {
+            let timeout = route.response_timeout.unwrap_or(limits.response_timeout);
+            if timeout > EVENTS_TIMEOUT && !route.is_public() && names_events(&route.path) {
+                let location = written.value.response_timeout.as_ref().map(|own| &own.location);
+                let location = location.unwrap_or(&written.location);
+                self.warn(location, WarningKind::SlowEvents(route.path.clone()));
+            }
+        }
+    }
+
+    /// Warns about risky values in `[admin]` and `[trust]`.
+    pub(super) fn warn_of_settings(&mut self, admin: Option<&Listen>, trust: Option<&Trust>) {
         let raw = self.raw;
         if let (Some(Listen::Tcp(address)), Some(written)) = (admin, &raw.admin)
             && !address.ip().to_canonical().is_loopback()
@@ -118,11 +165,6 @@ impl Validator<'_> {
             && trust.trusts_all()
         {
             self.warn(&written.location, WarningKind::TrustsAll);
-        }
-        if let Some(written) = &raw.limits.response_timeout
-            && limits.response_timeout > TWILIO_TIMEOUT
-        {
-            self.warn(&written.location, WarningKind::LongResponseTimeout);
         }
     }
 }
