@@ -39,7 +39,7 @@
 //! | [`gate`] | a request in; an `Admitted` or a `Refused` out | `http1`, `limits`, `routes`, `signature` |
 //! | [`explain`] | a refused request in; the likeliest mistakes with their cures out; never admits | `http1`, `routes`, `signature` |
 //! | [`upstream`] | an `Admitted` up, the app's response back; tunnels | `gate`, `http1`, `limits`, `net`, `routes` |
-//! | [`telemetry`] | metrics, access log, traces | `gate`, `http1`, `upstream` |
+//! | [`telemetry`] | metrics, access log, traces, explanations in the log | `config`, `explain`, `gate`, `http1`, `routes`, `signature`, `upstream` |
 //! | [`downstream`] | connections from clients: HTTP/1 and HTTP/2 in, responses out | all above |
 //! | [`daemon`] | start, stop, reload, file watching, systemd, the admin listener | all above |
 //! | [`cli`] | the commands; sole user of clap | all |

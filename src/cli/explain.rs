@@ -15,7 +15,6 @@ use clap::Args;
 use super::{args::FileArgs, error::CliError};
 use crate::config::{self, Config, Secret, Sources, TOKEN_VARIABLE};
 use crate::explain::{Case, Explanation, Label};
-use crate::net::Listen;
 use crate::signature::{Algorithm, Key, ProbeKey};
 use judge::Judgement;
 use request::Received;
@@ -143,7 +142,7 @@ fn judge_and_explain(
                 keys: &config.probes,
                 given,
                 told,
-                listen_ports: &listen_ports(config),
+                listen_ports: &config.listen_ports(),
             }))
         }
     };
@@ -172,12 +171,4 @@ fn assumed_peer(config: &Config) -> Option<IpAddr> {
     let local = IpAddr::from(Ipv4Addr::LOCALHOST);
     let Some(trust) = config.table.trust() else { return Some(local) };
     if trust.trusts(Some(local)) { Some(local) } else { trust.first_proxy() }
-}
-
-fn listen_ports(config: &Config) -> Vec<u16> {
-    let port = |listen: &Listen| match listen {
-        Listen::Tcp(address) => Some(address.port()),
-        Listen::Unix(_) | Listen::Systemd => None,
-    };
-    config.listen.iter().filter_map(port).filter(|port| *port > 0).collect()
 }

@@ -70,6 +70,8 @@ pub struct RawConfig {
     pub upstream: Option<Located<String>>,
     /// Whether HTTP/2 is accepted without TLS too. Default: false.
     pub http2_cleartext: Option<bool>,
+    /// Explain refused requests in the log. Default: true.
+    pub explain: Option<bool>,
     /// Accepted Host values beside public_url's, for a proxy in front that rewrites Host.
     pub allowed_hosts: Option<Vec<Located<String>>>,
     /// Auth tokens; a request must match one of them.

@@ -68,6 +68,7 @@ pub(super) fn validate(
         tls,
         client_certificate: client_certificate.flatten(),
         http2_cleartext: raw.http2_cleartext.unwrap_or(false),
+        explain: raw.explain.unwrap_or(true),
         table: Table::new(routes, statuses).with_trust(trust),
         probes: validator.probes,
         lines: Lines::new(source.name, source.text, raw),

@@ -27,6 +27,8 @@ pub struct Config {
     pub http2_cleartext: bool,
     /// The routes.
     pub table: Table,
+    /// Whether refusals are explained in the log.
+    pub explain: bool,
     /// The keys once more, to explain refusals with; they can admit nothing.
     pub probes: Vec<ProbeKey>,
     /// The lines where settings stand.
@@ -37,4 +39,16 @@ pub struct Config {
     pub watched: Vec<PathBuf>,
     /// Valid but risky settings.
     pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// Returns the ports of the listeners, as far as the configuration names them.
+    #[must_use]
+    pub fn listen_ports(&self) -> Vec<u16> {
+        let port = |listen: &Listen| match listen {
+            Listen::Tcp(address) => Some(address.port()),
+            Listen::Unix(_) | Listen::Systemd => None,
+        };
+        self.listen.iter().filter_map(port).filter(|port| *port > 0).collect()
+    }
 }

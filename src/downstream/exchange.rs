@@ -36,6 +36,7 @@ impl Exchange {
             sent: 0,
             began: Instant::now(),
             upstream: None,
+            details: None,
             #[cfg(feature = "otlp")]
             parent: crate::telemetry::parent(&head.fields),
         };
@@ -52,6 +53,6 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let observer = &self.worker.shared.observer;
         observer.metrics.gauges.in_flight.dec();
-        observer.record(&self.outcome);
+        observer.record(&mut self.outcome);
     }
 }

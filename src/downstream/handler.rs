@@ -10,9 +10,9 @@ use super::{
     response::{self, Response},
     worker::Worker,
 };
-use crate::gate::{Admitted, Claim, Refusal, Refused, RequestBody};
+use crate::gate::{Admitted, Claim, Refusal, Refused, RefusedBody, RequestBody};
 use crate::http1::{FramedHead, Malformed, RequestHead};
-use crate::telemetry::{Outcome, Verdict};
+use crate::telemetry::{Details, Outcome, Question, Verdict};
 
 /// Verifying a body of this many bytes takes long enough that the app's thread goes idle.
 const YIELD_AFTER: u64 = 16 * 1024;
@@ -51,15 +51,33 @@ impl RequestHandler {
         }
         let Some(mut exchange) = self.begin(head.head(), snapshot) else {
             let route = snapshot.table.find(head.head().path()).cloned();
-            let refused = Refused { reason: Refusal::Overloaded, route };
-            return refuse(&refused, snapshot, self.begin_unaccounted(head.head()));
+            let refused = Refused::unread(Refusal::Overloaded, route);
+            return self.refuse(refused, snapshot, self.begin_unaccounted(head.head()));
         };
+        let has_body = body.exact_len() != Some(0);
         let admitted = match self.judge(head, body, snapshot, &mut exchange.outcome).await {
             Ok(admitted) => admitted,
-            Err(refused) => return refuse(&refused, snapshot, exchange),
+            Err(mut refused) => {
+                refused.body = refused.body.or_else(|| (!has_body).then(RefusedBody::empty));
+                return self.refuse(refused, snapshot, exchange);
+            }
         };
+        self.forward(admitted, snapshot, exchange).await
+    }
+
+    /// Sends an admitted request to the app.
+    async fn forward(
+        &self,
+        admitted: Admitted,
+        snapshot: &Snapshot,
+        mut exchange: Exchange,
+    ) -> Response {
         let proven = admitted.proven().clone();
         exchange.outcome.route = snapshot.counters(admitted.route());
+        if let Some(reason) = proven.unenforced() {
+            let body = Some(admitted.body_to_explain());
+            exchange.outcome.details = self.details(reason, None, body, snapshot);
+        }
         if exchange.outcome.received >= YIELD_AFTER {
             // Requests verified in the same turn are then sent together and wake the app once:
             // 1.04 instead of 1.17 times the floor for bodies of 64 KiB (benches/README.md).
@@ -75,8 +93,10 @@ impl RequestHandler {
                 exchange.outcome.verdict = Verdict::Admitted(proven);
                 response::relayed(response, exchange)
             }
-            Err(failure) => {
+            Err(error) => {
+                let failure = error.failure;
                 exchange.outcome.verdict = Verdict::Failed(proven, failure);
+                exchange.outcome.details.get_or_insert_default().error = Some(error);
                 response::failure(failure, exchange)
             }
         }
@@ -129,12 +149,31 @@ impl RequestHandler {
     fn begin_unaccounted(&self, head: &Arc<RequestHead>) -> Exchange {
         Exchange::begin(&self.worker, self.peer_text.clone(), head, None)
     }
-}
 
-fn refuse(refused: &Refused, snapshot: &Snapshot, mut exchange: Exchange) -> Response {
-    let Refused { reason, route } = refused;
-    let statuses = route.as_ref().map_or(snapshot.table.statuses(), |route| route.statuses);
-    exchange.outcome.route = route.as_ref().and_then(|route| snapshot.counters(route));
-    exchange.outcome.verdict = Verdict::Refused(*reason);
-    response::refusal(*reason, statuses, exchange)
+    fn refuse(&self, refused: Refused, snapshot: &Snapshot, mut exchange: Exchange) -> Response {
+        let Refused { reason, route, account, body } = refused;
+        let statuses = route.as_ref().map_or(snapshot.table.statuses(), |route| route.statuses);
+        exchange.outcome.route = route.as_ref().and_then(|route| snapshot.counters(route));
+        exchange.outcome.verdict = Verdict::Refused(reason);
+        exchange.outcome.details = self.details(reason, account, body, snapshot);
+        response::refusal(reason, statuses, exchange)
+    }
+
+    /// Returns what the log says of a request that is not proven, beside the reason.
+    fn details(
+        &self,
+        reason: Refusal,
+        account: Option<Box<str>>,
+        body: Option<RefusedBody>,
+        snapshot: &Snapshot,
+    ) -> Option<Box<Details>> {
+        let knowledge = snapshot.knowledge.as_ref().filter(|_| reason.is_explainable());
+        let question = knowledge.map(|knowledge| Question {
+            knowledge: Arc::clone(knowledge),
+            body,
+            peer: self.peer,
+        });
+        let has_any = account.is_some() || question.is_some();
+        has_any.then(|| Box::new(Details { account, question, error: None }))
+    }
 }

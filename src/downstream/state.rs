@@ -14,7 +14,7 @@ use crate::config::{Config, Faults, Tls, Validity};
 use crate::gate::ReplayCache;
 use crate::limits::{ConnectionLimit, CountLimit, Limits, MemoryBudget};
 use crate::routes::{Route, Table};
-use crate::telemetry::{Exporters, Metrics, Observer, RouteCounters};
+use crate::telemetry::{Exporters, Knowledge, Metrics, Observer, RouteCounters};
 
 type Certificates = [(&'static str, Option<Validity>); 2];
 
@@ -22,7 +22,9 @@ type Certificates = [(&'static str, Option<Validity>); 2];
 #[derive(Debug)]
 pub struct Snapshot {
     /// The routes.
-    pub table: Table,
+    pub table: Arc<Table>,
+    /// What explanations need; `None` where `explain = false`.
+    pub(super) knowledge: Option<Arc<Knowledge>>,
     /// The limits.
     pub limits: Limits,
     /// TLS for new connections, if the listeners use it.
@@ -57,14 +59,14 @@ impl Shared {
     /// Builds the state for a configuration.
     ///
     /// # Errors
-    /// When the metrics cannot be registered.
+    /// When the metrics cannot be registered, or a thread cannot be started.
     pub fn new(config: Config, exporters: Exporters) -> io::Result<Self> {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("GATEKEEPER_COMMIT"))
             .map_err(io::Error::other)?;
         record_load(&metrics, &config);
         Ok(Self {
             snapshot: ArcSwap::from_pointee(Snapshot::new(config, &metrics)),
-            observer: Observer::new(metrics, exporters),
+            observer: Observer::new(metrics, exporters)?,
             connection_limit: Arc::new(ConnectionLimit::for_descriptors(descriptors())),
             memory_budget: Arc::default(),
             in_flight_limit: Arc::default(),
@@ -88,10 +90,15 @@ impl Shared {
 impl Snapshot {
     fn new(config: Config, metrics: &Metrics) -> Self {
         let certificates = certificates(&config);
-        let Config { table, limits, http2_cleartext, tls, .. } = config;
+        let listen_ports = config.listen_ports();
+        let Config { table, limits, http2_cleartext, tls, explain, probes, lines, .. } = config;
+        let table = Arc::new(table);
+        let knowledge =
+            || Knowledge { table: Arc::clone(&table), keys: probes, lines, listen_ports };
+        let knowledge = explain.then(|| Arc::new(knowledge()));
         let counters = table.routes().iter().map(|route| metrics.route(&route.path.to_string()));
         let counters = counters.collect();
-        Self { table, limits, tls, http2_cleartext, certificates, counters }
+        Self { table, knowledge, limits, tls, http2_cleartext, certificates, counters }
     }
 
     pub(super) fn counters(&self, route: &Route) -> Option<Arc<RouteCounters>> {

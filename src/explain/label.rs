@@ -369,7 +369,7 @@ const ROWS: [Row; 38] = [
     Row {
         label: Label::NothingTold,
         name: "nothing_told",
-        says: "the trusted proxy says nothing of the public URL, or contradicts itself ({told})",
+        says: "the trusted proxy {told}",
         cure: "let it send X-Forwarded-Host and X-Forwarded-Proto once, or fix public_url",
         site: Some(Site::Trust),
     },
@@ -401,6 +401,24 @@ impl Label {
     #[must_use]
     pub fn site(self) -> Option<Site> {
         self.row().and_then(|row| row.site)
+    }
+
+    /// Whether the head alone shows this mistake, so that it can be named for a request whose body was
+    /// not read.
+    #[must_use]
+    pub const fn shows_in_head(self) -> bool {
+        matches!(
+            self,
+            Self::WrongHost
+                | Self::HostRewritten
+                | Self::WrongPath
+                | Self::Method
+                | Self::UpgradeLost
+                | Self::SignatureHeaderLost
+                | Self::SignatureHeaderAltered
+                | Self::ForwardedProtoHttp
+                | Self::NothingTold
+        )
     }
 
     fn row(self) -> Option<&'static Row> {

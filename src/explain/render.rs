@@ -64,7 +64,7 @@ impl Renderer<'_, '_> {
             "key" | "bound" | "shape" => self.key_fact(name),
             "account" => self.facts.accounts().first().cloned().unwrap_or_default(),
             "detail" => self.detail().to_owned(),
-            "told" => self.told().to_owned(),
+            "told" => self.facts.stated.fault(),
             _ => String::new(),
         }
     }
@@ -99,14 +99,6 @@ impl Renderer<'_, '_> {
             return "another algorithm than the key's";
         }
         if found.detail.is_empty() { "another text" } else { found.detail }
-    }
-
-    fn told(&self) -> &'static str {
-        if self.facts.stated.is_absent() {
-            "nothing told"
-        } else {
-            "told twice, or in contradiction"
-        }
     }
 
     /// The text that was signed, with `…` in place of each value.

@@ -10,8 +10,8 @@ pub(super) struct Stated {
     pub(super) schemes: Vec<String>,
     pub(super) hosts: Vec<String>,
     pub(super) ports: Vec<u16>,
-    /// A field that may stand once stands twice.
-    repeated: bool,
+    /// The field that stands twice and may stand once, or that cannot be read.
+    faulty: Option<&'static str>,
 }
 
 impl Stated {
@@ -23,12 +23,16 @@ impl Stated {
             (FieldName::ForwardedHost, "host"),
             (FieldName::ForwardedPort, "port"),
         ] {
-            stated.repeated |= fields.all(name).count() > 1;
+            if fields.all(name).count() > 1 {
+                stated.faulty = Some(field_of(kind));
+            }
             for value in fields.all(name) {
                 stated.add(kind, first_element(value));
             }
         }
-        stated.repeated |= fields.all(FieldName::Forwarded).count() > 1;
+        if fields.all(FieldName::Forwarded).count() > 1 {
+            stated.faulty = Some("Forwarded");
+        }
         for value in fields.all(FieldName::Forwarded) {
             for pair in first_element(value).split(';') {
                 if let Some((name, value)) = pair.split_once('=') {
@@ -52,24 +56,46 @@ impl Stated {
                     add(&mut self.hosts, host.to_ascii_lowercase());
                     self.ports.extend(port.filter(|port| !self.ports.contains(port)));
                 }
-                Err(_) => self.repeated = true,
+                Err(_) => self.faulty = Some(field_of(kind)),
             },
             "port" => match value.parse() {
                 Ok(port) if !self.ports.contains(&port) => self.ports.push(port),
                 Ok(_) => {}
-                Err(_) => self.repeated = true,
+                Err(_) => self.faulty = Some(field_of(kind)),
             },
             _ => {}
         }
     }
 
     pub(super) const fn is_absent(&self) -> bool {
-        self.schemes.is_empty() && self.hosts.is_empty() && self.ports.is_empty() && !self.repeated
+        self.schemes.is_empty()
+            && self.hosts.is_empty()
+            && self.ports.is_empty()
+            && self.faulty.is_none()
     }
 
     /// Whether two statements differ, or one cannot be read.
     pub(super) const fn contradicts_itself(&self) -> bool {
-        self.repeated || self.schemes.len() > 1 || self.hosts.len() > 1 || self.ports.len() > 1
+        self.faulty.is_some()
+            || self.schemes.len() > 1
+            || self.hosts.len() > 1
+            || self.ports.len() > 1
+    }
+
+    /// Returns what is wrong with the statements, as the end of "the trusted proxy …".
+    pub(super) fn fault(&self) -> String {
+        if let Some(field) = self.faulty {
+            return format!("sends {field} twice, or with a value that cannot be read");
+        }
+        let lists = [(&self.schemes, "scheme"), (&self.hosts, "host")];
+        let contradiction = lists.into_iter().find(|(values, _)| values.len() > 1);
+        match contradiction {
+            Some((_, what)) => format!("contradicts itself: its fields name more than one {what}"),
+            None if self.ports.len() > 1 => {
+                "contradicts itself: its fields name more than one port".to_owned()
+            }
+            None => "says nothing of the public URL".to_owned(),
+        }
     }
 
     pub(super) fn says_http(&self) -> bool {
@@ -80,6 +106,14 @@ impl Stated {
 /// Whether `[trust]` decides the origin of this request.
 pub(super) fn decides(case: &Case<'_>) -> bool {
     case.table.trust().is_some_and(|trust| trust.trusts(case.peer))
+}
+
+fn field_of(kind: &str) -> &'static str {
+    match kind {
+        "proto" => "X-Forwarded-Proto",
+        "port" => "X-Forwarded-Port",
+        _ => "X-Forwarded-Host",
+    }
 }
 
 fn http_scheme(text: &str) -> &'static str {

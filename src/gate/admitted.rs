@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Refusal, ReplayReservation, Unenforced};
+use super::{Refusal, RefusedBody, ReplayReservation, Unenforced};
 use crate::http1::RequestHead;
 use crate::limits::Reservation;
 use crate::routes::Route;
@@ -72,6 +72,12 @@ impl Admitted {
     #[must_use]
     pub const fn proven(&self) -> &Proven {
         &self.proven
+    }
+
+    /// Returns the body, to explain why the request is not proven.
+    #[must_use]
+    pub fn body_to_explain(&self) -> RefusedBody {
+        RefusedBody::new(self.body.clone(), None)
     }
 
     /// Returns the matched route.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
 use super::{
-    Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, Unenforced,
-    body, forwarded, forwarded::ForwardedOrigin,
+    Admitted, Proven, Refusal, Refused, RefusedBody, ReplayCache, ReplayReservation, RequestBody,
+    Unenforced, body, forwarded, forwarded::ForwardedOrigin,
 };
 use crate::http1::{FieldName, Fields, FramedHead, RequestHead, Version};
 use crate::limits::{Limits, MemoryBudget, Reservation};
@@ -89,7 +89,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
         let head = Arc::clone(head.head());
         let route = table.find(head.path()).cloned();
         let signed = head.fields.contains(FieldName::TwilioSignature);
-        let refuse = |reason, route| Err(Refused { reason, route });
+        let refuse = |reason, route| Err(Refused::unread(reason, route));
         match route {
             Some(route) if signed || route.is_public() || route.is_unenforced() => {
                 match examine(&head, &body, peer, &route, table) {
@@ -126,7 +126,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
             Ok(body) => {
                 Ok(Claim { head, route, stage: Complete { body, reservation, credentials } })
             }
-            Err(reason) => Err(Refused { reason, route: Some(route) }),
+            Err(reason) => Err(Refused::unread(reason, Some(route))),
         }
     }
 }
@@ -167,7 +167,11 @@ impl Claim<Complete> {
                     forwarded,
                 })
             }
-            Err(reason) => Err(Refused { reason, route: Some(route) }),
+            Err(reason) => {
+                let account = unknown_account(reason, &head, &body);
+                let body = Some(RefusedBody::new(body, Some(reservation)));
+                Err(Refused { reason, route: Some(route), account, body })
+            }
         }
     }
 }
@@ -306,6 +310,15 @@ fn prove(
     let selector = selector(&head.fields);
     let proof = verify(&message, origins, keyring, selector, signature)?;
     Ok(Proven::Signed(proof))
+}
+
+/// Returns the account that no token is configured for, to be logged.
+fn unknown_account(reason: Refusal, head: &RequestHead, body: &[u8]) -> Option<Box<str>> {
+    if reason != Refusal::UnknownAccount {
+        return None;
+    }
+    let message = Message::bind(body_kind(head), head.target(), body).ok()?;
+    message.named_account().map(Into::into)
 }
 
 /// Reserves a pass for this signature on a route with a `replay_window`.

@@ -118,5 +118,5 @@ pub use admitted::{Admitted, EffectiveOrigin, Proven};
 pub use body::RequestBody;
 pub use claim::{Claim, Complete, Unread};
 pub use observe::Unenforced;
-pub use refusal::{Refusal, Refused};
+pub use refusal::{Refusal, Refused, RefusedBody};
 pub use replay::{ReplayCache, ReplayReservation};

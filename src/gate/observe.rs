@@ -39,6 +39,7 @@ const fn is_lack_of_proof(reason: Refusal) -> bool {
         | Refusal::SignatureMismatch
         | Refusal::AccountMismatch
         | Refusal::UnknownKey
+        | Refusal::UnknownAccount
         | Refusal::Replayed => true,
         Refusal::UnknownRoute
         | Refusal::MethodNotAllowed

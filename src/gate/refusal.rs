@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::limits::Reservation;
 use crate::routes::Route;
 use crate::signature::{NotCovered, Unproven};
 
@@ -35,8 +38,10 @@ pub enum Refusal {
     SignatureMismatch,
     /// The signing key belongs to another account.
     AccountMismatch,
-    /// No key is configured for the key SID or account in the request.
+    /// No key is configured for the key SID in the request, or it names no account.
     UnknownKey,
+    /// `accounts_file` does not have the account that the request names.
+    UnknownAccount,
     /// The signature was admitted before, within the route's `replay_window`.
     Replayed,
     /// The memory budget for bodies is exhausted.
@@ -45,7 +50,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All reasons, in the order of the variants: counters are indexed by `self as usize`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MissingSignature,
         Self::UnknownRoute,
         Self::UnknownHost,
@@ -60,6 +65,7 @@ impl Refusal {
         Self::SignatureMismatch,
         Self::AccountMismatch,
         Self::UnknownKey,
+        Self::UnknownAccount,
         Self::Replayed,
         Self::Overloaded,
     ];
@@ -82,8 +88,36 @@ impl Refusal {
             Self::SignatureMismatch => "signature_mismatch",
             Self::AccountMismatch => "account_mismatch",
             Self::UnknownKey => "unknown_key",
+            Self::UnknownAccount => "unknown_account",
             Self::Replayed => "replayed",
             Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+impl Refusal {
+    /// Returns whether a mistake of the sender, a proxy or the configuration may have caused it, which
+    /// can be looked for. Not so for limits; and a request without a signature can come from anybody.
+    #[must_use]
+    pub const fn is_explainable(self) -> bool {
+        match self {
+            Self::UnknownRoute
+            | Self::UnknownHost
+            | Self::MethodNotAllowed
+            | Self::MalformedSignature
+            | Self::NoFormParams
+            | Self::BodyNotCovered
+            | Self::SignatureMismatch
+            | Self::AccountMismatch
+            | Self::UnknownKey
+            | Self::UnknownAccount => true,
+            Self::MissingSignature
+            | Self::UnsafePath
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::Replayed
+            | Self::Overloaded => false,
         }
     }
 }
@@ -98,17 +132,50 @@ impl From<Unproven> for Refusal {
     fn from(unproven: Unproven) -> Self {
         match unproven {
             Unproven::UnknownKey => Self::UnknownKey,
+            Unproven::UnknownAccount => Self::UnknownAccount,
             Unproven::Mismatch => Self::SignatureMismatch,
             Unproven::OtherAccount => Self::AccountMismatch,
         }
     }
 }
 
-/// A refusal and its route.
-#[derive(Clone, Debug)]
+/// A refusal, and what may explain it.
+#[derive(Debug)]
 pub struct Refused {
     /// The reason.
     pub reason: Refusal,
     /// The route, if one was found.
     pub route: Option<Arc<Route>>,
+    /// The account that the request names, where no token is configured for it.
+    pub account: Option<Box<str>>,
+    /// The body, if it was read.
+    pub body: Option<RefusedBody>,
+}
+
+/// The body of a request that is not proven, and the memory that it occupies.
+#[derive(Debug)]
+pub struct RefusedBody {
+    /// The body.
+    pub bytes: Bytes,
+    _reservation: Option<Reservation>,
+}
+
+impl RefusedBody {
+    /// The body of a request that has none.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { bytes: Bytes::new(), _reservation: None }
+    }
+
+    pub(super) const fn new(bytes: Bytes, reservation: Option<Reservation>) -> Self {
+        Self { bytes, _reservation: reservation }
+    }
+}
+
+impl Refused {
+    /// A refusal before the body was read.
+    #[must_use]
+    pub const fn unread(reason: Refusal, route: Option<Arc<Route>>) -> Self {
+        Self { reason, route, account: None, body: None }
+    }
 }

@@ -188,6 +188,15 @@ impl<'a> Message<'a> {
             .or_else(|| form.values(ACCOUNT_SID).next().map(SmallVec::from_slice))
     }
 
+    /// Returns the account that the request names, if it has the form of an Account SID.
+    #[must_use]
+    pub fn named_account(&self) -> Option<String> {
+        let sid = self.account(&Parameters::parse(self.form()))?;
+        let digits = sid.strip_prefix(b"AC").filter(|digits| digits.len() == 32)?;
+        let is_sid = digits.iter().all(u8::is_ascii_hexdigit);
+        is_sid.then(|| String::from_utf8_lossy(&sid).into_owned())
+    }
+
     /// Whether the query or `form` names this account, and neither names another.
     pub(super) fn speaks_for(&self, sid: &str, form: &Parameters) -> bool {
         let in_query = self.target.query_values(ACCOUNT_SID).map(|account| account.eq(sid.bytes()));

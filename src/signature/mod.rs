@@ -63,6 +63,9 @@ pub enum Unproven {
     /// The request selects no configured key.
     #[error("no configured key could be meant")]
     UnknownKey,
+    /// No token is configured for the account that the request names.
+    #[error("no token is configured for this account")]
+    UnknownAccount,
     /// No key signed any candidate.
     #[error("no key signed it")]
     Mismatch,
@@ -86,7 +89,8 @@ pub fn verify(
     form.read(message.form());
     let keys = keyring.candidate_keys(selector, message, &form);
     if keys.is_empty() {
-        return Err(Unproven::UnknownKey);
+        let named = selector == Selector::AuthToken && message.account(&form).is_some();
+        return Err(if named { Unproven::UnknownAccount } else { Unproven::UnknownKey });
     }
     let mut signers: SmallVec<[&Key; 4]> = SmallVec::new();
     let found = candidates::search(message, &form, origins, keys.len(), &mut |parts| {
@@ -199,7 +203,7 @@ mod tests {
         assert_eq!(judged("other", OTHER), ok("other"));
         assert_eq!(judged("other", ACCOUNT), Err(Unproven::Mismatch));
         assert_eq!(judged("first", OTHER), Err(Unproven::Mismatch));
-        assert_eq!(judged("first", "AC3"), Err(Unproven::UnknownKey));
+        assert_eq!(judged("first", "AC3"), Err(Unproven::UnknownAccount));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use super::{
     outcome::{ExchangeId, Outcome},
     verdict::Verdict,
 };
-use crate::gate::Proven;
+use crate::gate::{Proven, Refusal};
+use crate::http1::FieldName;
 
 /// Format of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,10 @@ struct AccessLog<'a> {
     reason: Option<&'static str>,
     key: Option<&'a str>,
     candidate: Option<Cow<'static, str>>,
+    host: Option<Cow<'a, str>>,
+    account: Option<&'a str>,
+    upstream: Option<&'a str>,
+    error: Option<&'a str>,
     status: Option<u16>,
     received: u64,
     sent: u64,
@@ -69,6 +74,62 @@ pub(super) fn format(
     line
 }
 
+/// The likeliest mistake with a refused request, as the log shows it.
+pub(super) struct Explained {
+    pub(super) mistake: &'static str,
+    pub(super) proven: bool,
+    pub(super) says: String,
+    pub(super) cure: String,
+    /// `FILE:LINE` of the cure.
+    pub(super) place: Option<String>,
+}
+
+/// Appends the explanation to a formatted line.
+pub(super) fn append(line: &mut Vec<u8>, format: LogFormat, explained: &Explained) {
+    let Explained { mistake, proven, says, cure, place } = explained;
+    // Writing to a `Vec` cannot fail.
+    let _infallible = match format {
+        LogFormat::Json => {
+            line.truncate(line.len().saturating_sub(2)); // `}` and the newline
+            append_json(line, explained)
+        }
+        LogFormat::Terminal { .. } => {
+            line.truncate(line.len().saturating_sub(1));
+            let doubt = if *proven { "" } else { " (a hint)" };
+            let place = place.as_ref().map(|place| format!(" [{place}]")).unwrap_or_default();
+            let (says, cure) = (says.escape_debug(), cure.escape_debug());
+            writeln!(line, "\n    {mistake}{doubt}: {says}\n    cure: {cure}{place}")
+        }
+    };
+}
+
+fn append_json(line: &mut Vec<u8>, explained: &Explained) -> io::Result<()> {
+    let Explained { mistake, proven, says, cure, place } = explained;
+    write!(line, r#","mistake":"{mistake}","proven":{proven},"says":"#)?;
+    write_string(line, says)?;
+    write!(line, r#","cure":"#)?;
+    write_string(line, cure)?;
+    if let Some(place) = place {
+        write!(line, r#","where":"#)?;
+        write_string(line, place)?;
+    }
+    line.write_all(b"}\n")
+}
+
+/// Longest `host` in a line, in bytes: that of a name in the DNS.
+const MAX_HOST: usize = 255;
+
+/// Returns the `Host` that no route knows.
+fn unknown_host(outcome: &Outcome) -> Option<Cow<'_, str>> {
+    let reason = match &outcome.verdict {
+        Verdict::Refused(reason) => Some(*reason),
+        verdict => verdict.proven().and_then(Proven::unenforced),
+    };
+    let host = outcome.head.fields.get(FieldName::Host).unwrap_or_default();
+    let host = host.get(..MAX_HOST).unwrap_or(host);
+    (reason == Some(Refusal::UnknownHost)).then(|| String::from_utf8_lossy(host))
+}
+
 /// Formats `time` by RFC 3339, in microseconds. humantime panics before 1970 and fails after 9999,
 /// so a wrong clock is clamped to that range.
 fn timestamp(time: SystemTime) -> humantime::Rfc3339Timestamp {
@@ -93,6 +154,8 @@ const fn ansi_colour(verdict: &Verdict) -> u8 {
 impl<'a> AccessLog<'a> {
     fn new(outcome: &'a Outcome, duration: Duration, id: ExchangeId, now: SystemTime) -> Self {
         let proof = outcome.verdict.proven().and_then(Proven::proof);
+        let details = outcome.details.as_deref();
+        let error = details.and_then(|details| details.error.as_ref());
         Self {
             timestamp: timestamp(now),
             level: "INFO",
@@ -106,6 +169,10 @@ impl<'a> AccessLog<'a> {
             reason: outcome.verdict.reason(),
             key: proof.map(|proof| &*proof.key),
             candidate: proof.map(|proof| proof.candidate.label()),
+            host: unknown_host(outcome),
+            account: details.and_then(|details| details.account.as_deref()),
+            upstream: error.map(|error| &*error.upstream),
+            error: error.map(|error| &*error.cause),
             status: (outcome.status > 0).then_some(outcome.status),
             received: outcome.received,
             sent: outcome.sent,
@@ -129,6 +196,10 @@ impl<'a> AccessLog<'a> {
             (r#","reason":"#, self.reason),
             (r#","key":"#, self.key),
             (r#","candidate":"#, self.candidate.as_deref()),
+            (r#","host":"#, self.host.as_deref()),
+            (r#","account":"#, self.account),
+            (r#","upstream":"#, self.upstream),
+            (r#","error":"#, self.error),
         ] {
             if let Some(text) = text {
                 line.extend_from_slice(key.as_bytes());
@@ -168,9 +239,16 @@ impl<'a> AccessLog<'a> {
             ("key", self.key),
             ("candidate", candidate),
             ("peer", self.peer),
+            ("account", self.account),
+            ("upstream", self.upstream),
         ] {
             if let Some(value) = value {
                 write!(line, " {name}={value}")?;
+            }
+        }
+        for (name, value) in [("host", self.host.as_deref()), ("error", self.error)] {
+            if let Some(value) = value {
+                write!(line, " {name}=\"{}\"", value.escape_debug())?;
             }
         }
         write!(line, " in={received}B out={sent}B {micros}µs id={id}")
@@ -252,6 +330,10 @@ mod tests {
             reason: Some("connect"),
             key: Some("auth_tokens[0]"),
             candidate: Some("received".into()),
+            host: None,
+            account: None,
+            upstream: Some("http://127.0.0.1:3030"),
+            error: Some("connection refused"),
             status: Some(502),
             received: 12,
             sent: 34,
@@ -278,7 +360,7 @@ mod tests {
             r#"{"timestamp":"2026-11-24T09:00:00.000001Z","level":"INFO","message":"request","#,
             r#""id":"00000abc-1f","peer":"192.0.2.1","method":"POST","path":"/vo\"ice\\\u0007ü","#,
             r#""route":"/*","verdict":"failed","reason":"connect","key":"auth_tokens[0]","#,
-            r#""candidate":"received","status":502,"received":12,"sent":34,"micros":567,"#,
+            r#""candidate":"received","upstream":"http://127.0.0.1:3030","error":"connection refused","status":502,"received":12,"sent":34,"micros":567,"#,
             r#""upstream_micros":89}"#,
         );
         assert_eq!(json(&entry()), expected);
@@ -293,6 +375,8 @@ mod tests {
             reason: None,
             key: None,
             candidate: None,
+            upstream: None,
+            error: None,
             status: None,
             upstream_micros: None,
             ..entry()
@@ -310,7 +394,8 @@ mod tests {
         let mut entry = entry();
         entry.candidate = Some("without_port".into());
         let tail = "POST /vo\\\"ice\\\\\\u{7}\\u{fc} route=/* key=auth_tokens[0] \
-            candidate=without_port peer=192.0.2.1 in=12B out=34B 567µs id=00000abc-1f";
+            candidate=without_port peer=192.0.2.1 \
+            upstream=http://127.0.0.1:3030 error=\"connection refused\" in=12B out=34B 567µs id=00000abc-1f";
         let plain = format!("2026-11-24T09:00:00.000001Z 502 failed connect {tail}");
         assert_eq!(text(&entry, None), plain);
         let (on, off) = ("\u{1b}[31m", "\u{1b}[0m");
@@ -336,11 +421,13 @@ mod tests {
                 route: Some(value),
                 key: Some(value),
                 candidate: Some(value.to_owned().into()),
+                host: Some(value.into()),
+                error: Some(value),
                 ..entry()
             });
             assert!(!line.contains(character), "{code:x} {line}");
             let read: serde_json::Value = serde_json::from_str(&line).unwrap();
-            for name in ["peer", "method", "path", "route", "key", "candidate"] {
+            for name in ["peer", "method", "path", "route", "key", "candidate", "host", "error"] {
                 assert_eq!(read[name], value, "{code:x} {name}");
             }
             assert!(!text(&AccessLog { path: value.into(), ..entry() }, None).contains(character));

@@ -9,7 +9,9 @@ use prometheus::{
     process_collector::ProcessCollector,
 };
 
-use super::{outcome::Outcome, route_counters::RouteCounters, verdict::Verdict};
+use super::{
+    explainer::ExplainMetrics, outcome::Outcome, route_counters::RouteCounters, verdict::Verdict,
+};
 use crate::gate::Proven;
 use crate::http1::HeadError;
 
@@ -36,6 +38,8 @@ pub struct Metrics {
     pub reload: ReloadMetrics,
     /// Connections rejected, by limit.
     pub refused_connections: IntCounterVec,
+    /// Explanations of refusals.
+    pub(super) explain: ExplainMetrics,
     log_lines_dropped: IntCounter,
     #[cfg(feature = "otlp")]
     spans_dropped: IntCounter,
@@ -118,6 +122,7 @@ impl Metrics {
             gauges: registrar.gauges()?,
             reload: registrar.reload()?,
             refused_connections: registrar.refused_connections()?,
+            explain: registrar.explain()?,
             log_lines_dropped: registrar.log_lines_dropped()?,
             #[cfg(feature = "otlp")]
             spans_dropped: registrar.spans_dropped()?,
@@ -236,6 +241,14 @@ impl Registrar<'_> {
     fn log_lines_dropped(&self) -> Result<IntCounter> {
         let help = "Log lines that nobody took in time.";
         self.counter("gatekeeper_log_lines_dropped_total", help)
+    }
+
+    fn explain(&self) -> Result<ExplainMetrics> {
+        let help = "Refused requests whose mistake was found, by its name.";
+        let mistakes = self.counters("gatekeeper_mistakes_total", help, &["mistake"])?;
+        let help = "Refused requests that were not explained, since too many waited.";
+        let skipped = self.counter("gatekeeper_explanations_skipped_total", help)?;
+        Ok(ExplainMetrics { mistakes, skipped })
     }
 
     #[cfg(feature = "otlp")]

@@ -6,26 +6,31 @@
 //! a disk.
 
 mod access_log;
+mod explainer;
 mod log_writer;
 mod metrics;
 mod outcome;
+mod question;
 mod route_counters;
 #[cfg(feature = "otlp")]
 mod traces;
 mod verdict;
 
 use std::{
+    io,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 pub use access_log::LogFormat;
+pub use explainer::{ExplainMetrics, cure_line};
 pub use log_writer::LogWriter;
 pub use metrics::{Gauges, Metrics, ReloadMetrics};
-pub use outcome::Outcome;
+pub use outcome::{Details, Outcome};
+pub use question::{Knowledge, Question};
 pub use route_counters::RouteCounters;
 #[cfg(feature = "otlp")]
 pub use traces::{Spans, parent};
@@ -33,6 +38,7 @@ pub use verdict::Verdict;
 
 use crate::gate::Refusal;
 use crate::http1::HeadError;
+use explainer::{Explainer, Job};
 use outcome::ExchangeId;
 
 /// Maximum log lines per second for requests without a signature.
@@ -54,6 +60,7 @@ pub struct Observer {
     /// The counters.
     pub metrics: Metrics,
     exporters: Exporters,
+    explainer: Option<Explainer>,
     /// Makes exchange ids unique across restarts.
     start: u32,
     next_number: AtomicU64,
@@ -61,13 +68,18 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Creates an observer that counts into `metrics` and writes to `exporters`.
-    #[must_use]
-    pub fn new(metrics: Metrics, exporters: Exporters) -> Self {
+    /// Creates an observer that counts into `metrics` and writes to `exporters`. Where there is a log,
+    /// refusals are explained in it.
+    ///
+    /// # Errors
+    /// When the thread that explains cannot be started.
+    pub fn new(metrics: Metrics, exporters: Exporters) -> io::Result<Self> {
+        let explainer = |log: &LogWriter| Explainer::start(log.clone(), metrics.explain.clone());
+        let explainer = exporters.log.as_ref().map(explainer).transpose()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let start = now.map_or(0, |now| now.subsec_nanos() ^ std::process::id().rotate_left(16));
         let (next_number, unsigned) = Default::default();
-        Self { metrics, exporters, start, next_number, unsigned }
+        Ok(Self { metrics, exporters, explainer, start, next_number, unsigned })
     }
 
     /// Returns the sequence number of the next exchange.
@@ -76,7 +88,7 @@ impl Observer {
     }
 
     /// Counts the outcome, and logs and exports it unless the throttle applies.
-    pub fn record(&self, outcome: &Outcome) {
+    pub fn record(&self, outcome: &mut Outcome) {
         let duration = outcome.began.elapsed();
         self.metrics.record(outcome, duration);
         if !self.should_log(outcome) {
@@ -86,7 +98,14 @@ impl Observer {
         if let Some(log) = &self.exporters.log
             && tracing::enabled!(tracing::Level::INFO)
         {
-            log.write(&access_log::format(outcome, duration, id, log.format()));
+            let line = access_log::format(outcome, duration, id, log.format());
+            let question = outcome.details.as_mut().and_then(|details| details.question.take());
+            match (question, &self.explainer) {
+                (Some(question), Some(explainer)) => {
+                    explainer.submit(Job { line, head: Arc::clone(&outcome.head), question });
+                }
+                _ => log.write(&line),
+            }
         }
         #[cfg(feature = "otlp")]
         if let Some(spans) = &self.exporters.spans {
@@ -96,6 +115,7 @@ impl Observer {
 
     /// Waits until queued log lines and spans are written, two seconds at most for each.
     pub fn flush(&self) {
+        self.explainer.as_ref().inspect(|explainer| explainer.flush());
         self.exporters.log.as_ref().inspect(|log| log.flush());
         #[cfg(feature = "otlp")]
         self.exporters.spans.as_ref().inspect(|spans| spans.flush());

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{route_counters::RouteCounters, verdict::Verdict};
+use super::{question::Question, route_counters::RouteCounters, verdict::Verdict};
 use crate::http1::RequestHead;
+use crate::upstream::UpstreamError;
 
 /// The record of one exchange, filled in while it runs and recorded at its end.
 #[derive(Debug)]
@@ -32,9 +33,22 @@ pub struct Outcome {
     pub began: Instant,
     /// Time from admission to the head of the app's response.
     pub upstream: Option<Duration>,
+    /// Details of a refusal or a failure, which few exchanges have.
+    pub details: Option<Box<Details>>,
     /// The client's `traceparent`; invalid when absent or malformed.
     #[cfg(feature = "otlp")]
     pub parent: opentelemetry::trace::SpanContext,
+}
+
+/// Details of a refusal or a failure, for the operator.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// The account that no token is configured for.
+    pub account: Option<Box<str>>,
+    /// The refused request, if it is to be explained.
+    pub question: Option<Question>,
+    /// The failure of the app.
+    pub error: Option<UpstreamError>,
 }
 
 impl Outcome {

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::Failure;
+use super::{Failure, UpstreamError};
 use crate::limits::Limits;
 use crate::net::Socket;
 use crate::routes::{Address, Upstream};
@@ -20,6 +20,9 @@ enum ConnectError {
     /// No connection. Another attempt may succeed, as while an app restarts.
     #[error("{0}")]
     Connect(io::Error),
+    /// No connection within `connect_timeout`.
+    #[error("no connection within connect_timeout")]
+    Elapsed,
     /// No TLS session. Another attempt would fail alike: the certificate is not trusted, or HTTP/1.1
     /// is not offered.
     #[error("TLS: {0}")]
@@ -28,24 +31,20 @@ enum ConnectError {
 
 /// Opens a socket, TLS included. While the upstream refuses, retries for `connect_retry`: an app
 /// that restarts then costs latency and not a webhook. Nothing has been sent yet.
-pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<Socket, Failure> {
+pub(super) async fn open(upstream: &Upstream, limits: &Limits) -> Result<Socket, UpstreamError> {
     let deadline = Instant::now().checked_add(limits.connect_retry);
     let mut pause = Duration::from_millis(20);
     loop {
         let connected = timeout(limits.connect_timeout, connect(upstream)).await;
-        match connected.unwrap_or_else(|elapsed| Err(ConnectError::Connect(elapsed.into()))) {
+        let error = match connected.unwrap_or(Err(ConnectError::Elapsed)) {
             Ok(socket) => return Ok(socket),
-            Err(ConnectError::Connect(error)) => {
-                tracing::debug!(%upstream, %error, "cannot connect");
-            }
-            Err(error @ ConnectError::Tls(_)) => {
-                tracing::warn!(%upstream, %error, "cannot connect");
-                return Err(Failure::Unreachable);
-            }
+            Err(error) => error,
+        };
+        let is_over = Instant::now().checked_add(pause) >= deadline;
+        if is_over || matches!(error, ConnectError::Tls(_)) {
+            return Err(UpstreamError::new(Failure::Unreachable, error.to_string()));
         }
-        if Instant::now().checked_add(pause) >= deadline {
-            return Err(Failure::Unreachable);
-        }
+        tracing::debug!(%upstream, %error, "cannot connect");
         sleep(pause).await;
         pause = pause.saturating_mul(2);
     }

@@ -11,10 +11,10 @@ use std::{
 use bytes::Bytes;
 use tokio::task::coop::unconstrained;
 
-use super::{Failure, connect, pool_key::PoolKey, request::UpstreamRequest};
+use super::{Failure, UpstreamError, connect, pool_key::PoolKey, request::UpstreamRequest};
 use crate::http1::{BodyDecoder, ResponseHead};
 use crate::limits::Limits;
-use crate::net::{BufferedStream, Elapsed, IoPair, MAX_READ, Socket, Transport};
+use crate::net::{BufferedStream, Elapsed, IoPair, MAX_READ, ReadError, Socket, Transport};
 
 /// A connection that is driven by the request that uses it: no task of its own, so no wake-up
 /// across tasks.
@@ -66,7 +66,13 @@ pub(super) enum Attempt {
     /// No byte of the request was written: it may be tried over another connection.
     Unsent,
     /// The app may have received the request.
-    Failed(Failure),
+    Failed(UpstreamError),
+}
+
+impl Attempt {
+    fn failed(cause: &'static str) -> Self {
+        Self::Failed(UpstreamError::new(Failure::Failed, cause))
+    }
 }
 
 /// Most interim responses before a response.
@@ -114,7 +120,7 @@ impl Writing {
 
 impl Connection {
     /// Connects. Nothing has been sent yet.
-    pub(super) async fn connect(key: PoolKey, limits: &Limits) -> Result<Box<Self>, Failure> {
+    pub(super) async fn connect(key: PoolKey, limits: &Limits) -> Result<Box<Self>, UpstreamError> {
         let socket = connect::open(&key.upstream, limits).await?;
         Ok(Box::new(Self::new(key, socket)))
     }
@@ -144,15 +150,18 @@ impl Connection {
                 replay.commit();
             }
             if *writing == (Writing::Failed { started: false }) {
-                return Poll::Ready(None);
+                return Poll::Ready(Err("the connection was closed"));
             }
             poll_response_head(io, &mut interims, cx)
         });
         let head = match received.await {
-            Ok(Some(head)) => head,
-            Ok(None) if !self.writing.has_started() => return Attempt::Unsent,
-            Ok(None) => return Attempt::Failed(Failure::Failed),
-            Err(Elapsed) => return Attempt::Failed(Failure::Timeout),
+            Ok(Ok(head)) => head,
+            Ok(Err(_)) if !self.writing.has_started() => return Attempt::Unsent,
+            Ok(Err(cause)) => return Attempt::failed(cause),
+            Err(Elapsed) => {
+                let cause = "no response within response_timeout";
+                return Attempt::Failed(UpstreamError::new(Failure::Timeout, cause));
+            }
         };
         self.unsent = pair.0.concat().into();
         self.begin_response(head, is_head, interims.announced_body)
@@ -165,7 +174,7 @@ impl Connection {
         is_contradictory: bool,
     ) -> Attempt {
         let Ok(framing) = head.normalize_framing(is_head) else {
-            return Attempt::Failed(Failure::Failed);
+            return Attempt::failed("its length is invalid or contradictory");
         };
         let is_reusable = framing.is_reusable && head.keeps_alive() && !is_contradictory;
         self.reading = Reading::Body { decoder: framing.body.into(), is_reusable };
@@ -312,18 +321,24 @@ impl Interims {
     }
 }
 
-/// Reads the next head that is not interim; `None` where none will come.
+/// Reads the next head that is not interim; an error says why none will come.
 fn poll_response_head(
     io: &mut BufferedStream<Socket>,
     interims: &mut Interims,
     cx: &mut Context<'_>,
-) -> Poll<Option<ResponseHead>> {
+) -> Poll<Result<ResponseHead, &'static str>> {
     loop {
         let head = io.poll_head(|buf, scanner| ResponseHead::parse(buf, scanner, MAX_HEAD), cx);
         match ready!(head) {
-            Ok(head) if !is_interim(head.status) => return Poll::Ready(Some(head)),
+            Ok(head) if !is_interim(head.status) => return Poll::Ready(Ok(head)),
             Ok(head) if interims.add(&head) => {}
-            Ok(_) | Err(_) => return Poll::Ready(None),
+            Ok(_) => return Poll::Ready(Err("too many interim responses")),
+            Err(ReadError::Head(_)) => {
+                return Poll::Ready(Err("it is not a valid HTTP/1.1 response"));
+            }
+            Err(ReadError::Closed) => {
+                return Poll::Ready(Err("the connection was closed before the response"));
+            }
         }
     }
 }
@@ -495,7 +510,9 @@ mod tests {
                     let is_complete = connection.is_response_complete();
                     assert!(is_answered && head.status == 204 && is_complete, "{count}");
                 }
-                Attempt::Failed(Failure::Failed) => assert!(!is_answered, "{count}"),
+                Attempt::Failed(error) if error.failure == Failure::Failed => {
+                    assert!(!is_answered, "{count}");
+                }
                 Attempt::Failed(_) | Attempt::Unsent => panic!("{count}"),
             }
         }
@@ -517,7 +534,8 @@ mod tests {
                 respond(&mut app, text).await;
             });
             let attempt = send(&mut connection, b"", false).await;
-            assert!(matches!(attempt, Attempt::Failed(Failure::Failed)), "{text}");
+            let is_failed = |error: &UpstreamError| error.failure == Failure::Failed;
+            assert!(matches!(attempt, Attempt::Failed(error) if is_failed(&error)), "{text}");
         }
     }
 

@@ -1,5 +1,9 @@
 //! Failures after the proof.
 
+use std::borrow::Cow;
+
+use crate::routes::Upstream;
+
 /// The reason why there is no response from the app. Only for proven requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Failure {
@@ -30,5 +34,27 @@ impl Failure {
             Self::Timeout => "upstream_timeout",
             Self::Overloaded => "overloaded",
         }
+    }
+}
+
+/// A failure with its cause in words, for the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{failure} ({upstream}): {cause}")]
+pub struct UpstreamError {
+    /// The failure.
+    pub failure: Failure,
+    /// The address of the app.
+    pub upstream: String,
+    /// The cause: the system's error, or the fault of the response. Nothing that a client sent.
+    pub cause: Cow<'static, str>,
+}
+
+impl UpstreamError {
+    pub(super) fn new(failure: Failure, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { failure, upstream: String::new(), cause: cause.into() }
+    }
+
+    pub(super) fn at(self, upstream: &Upstream) -> Self {
+        Self { upstream: upstream.to_string(), ..self }
     }
 }

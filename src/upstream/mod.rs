@@ -18,7 +18,7 @@ use std::{future::Future, net::IpAddr, sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, time::timeout};
 
-pub use failure::Failure;
+pub use failure::{Failure, UpstreamError};
 pub use response_body::ResponseBody;
 pub use tunnel::Tunnel;
 
@@ -80,23 +80,25 @@ impl Forwarder {
     /// as the app sends it. A WebSocket handshake that the app accepts yields a tunnel.
     ///
     /// # Errors
-    /// [`Failure`], when there is no response to return.
+    /// [`UpstreamError`], when there is no response to return.
     pub fn send(
         &self,
         admitted: Admitted,
         peer: Option<IpAddr>,
         limits: &Limits,
-    ) -> impl Future<Output = Result<Box<UpstreamResponse>, Failure>> {
+    ) -> impl Future<Output = Result<Box<UpstreamResponse>, UpstreamError>> {
         let permit = self.in_flight_limit.try_acquire(max_in_flight(&admitted, limits));
         let key = PoolKey::new(&admitted);
         let mut request = UpstreamRequest::new(admitted, peer, limits);
         // The future of an `async fn` would hold `admitted` beside the request that is made of it:
         // 1,144 bytes, more than malloc keeps ready for a thread, and 500 instructions.
         async move {
-            let permit = permit.ok_or(Failure::Overloaded)?;
-            let (head, connection) = self.round_trip(&mut request, &key, limits).await?;
+            let named = |error: UpstreamError| error.at(&key.upstream);
+            let permit = permit.ok_or_else(|| named(overloaded()))?;
+            let sent = self.round_trip(&mut request, &key, limits).await;
+            let (head, connection) = sent.map_err(named)?;
             if head.status == 101 {
-                return upgrade(head, connection, &request, limits);
+                return upgrade(head, connection, &request, limits).map_err(named);
             }
             Ok(self.response(head, connection, request, permit, limits))
         }
@@ -109,7 +111,7 @@ impl Forwarder {
         request: &mut UpstreamRequest,
         key: &PoolKey,
         limits: &Limits,
-    ) -> Result<(ResponseHead, Box<Connection>), Failure> {
+    ) -> Result<(ResponseHead, Box<Connection>), UpstreamError> {
         while !request.is_handshake
             && let Some(mut idle) = self.pool.take(key)
         {
@@ -117,7 +119,7 @@ impl Forwarder {
             match idle.send(request, allowed).await {
                 Attempt::Answered(head) => return Ok((head, idle)),
                 Attempt::Unsent => {}
-                Attempt::Failed(failure) => return Err(failure),
+                Attempt::Failed(error) => return Err(error),
             }
         }
         // Boxed: keeps the parent future small. A new connection is rare.
@@ -147,19 +149,26 @@ impl Forwarder {
     }
 }
 
+fn overloaded() -> UpstreamError {
+    UpstreamError::new(Failure::Overloaded, "max_in_flight requests are in flight")
+}
+
 async fn round_trip_anew(
     request: &mut UpstreamRequest,
     key: PoolKey,
     limits: &Limits,
-) -> Result<(ResponseHead, Box<Connection>), Failure> {
+) -> Result<(ResponseHead, Box<Connection>), UpstreamError> {
     let began = Instant::now();
     let connected = timeout(request.response_timeout, Connection::connect(key, limits));
-    let mut connection = connected.await.map_err(|_| Failure::Timeout)??;
+    let elapsed = |_| UpstreamError::new(Failure::Timeout, "no connection within response_timeout");
+    let mut connection = connected.await.map_err(elapsed)??;
     let left = request.response_timeout.saturating_sub(began.elapsed());
     match connection.send(request, left).await {
         Attempt::Answered(head) => Ok((head, connection)),
-        Attempt::Unsent => Err(Failure::Failed),
-        Attempt::Failed(failure) => Err(failure),
+        Attempt::Unsent => {
+            Err(UpstreamError::new(Failure::Failed, "the connection was closed at once"))
+        }
+        Attempt::Failed(error) => Err(error),
     }
 }
 
@@ -169,9 +178,10 @@ fn upgrade(
     connection: Box<Connection>,
     request: &UpstreamRequest,
     limits: &Limits,
-) -> Result<Box<UpstreamResponse>, Failure> {
+) -> Result<Box<UpstreamResponse>, UpstreamError> {
     if !request.is_handshake || !accepts_websocket(&head.fields) {
-        return Err(Failure::Failed);
+        let cause = "a 101 that accepts no WebSocket";
+        return Err(UpstreamError::new(Failure::Failed, cause));
     }
     let (app, prefix) = connection.into_upgraded();
     let tunnel = Some(Tunnel { app, prefix, idle_timeout: limits.tunnel_idle_timeout });

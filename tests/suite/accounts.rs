@@ -72,7 +72,7 @@ fn each_of_10000_accounts_verifies_its_own_requests_only() {
         assert_eq!(gate.outcome_of(message).reason(), reason, "{message:?}");
     };
     refused(&call(7).signed_by(&token(8)), "signature_mismatch");
-    refused(&call(COUNT + 1).signed_by(&token(7)), "unknown_key");
+    refused(&call(COUNT + 1).signed_by(&token(7)), "unknown_account");
     refused(&Message::form("/voice", "From=1").signed_by(&token(7)), "unknown_key");
     let both = format!("AccountSid={}&AccountSid={}", sid(7), sid(8));
     refused(&Message::form("/voice", &both).signed_by(&token(7)), "account_mismatch");

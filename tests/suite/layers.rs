@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("gate", &["http1", "limits", "routes", "signature"]),
     ("explain", &["http1", "routes", "signature"]),
     ("upstream", &["gate", "http1", "limits", "net", "routes"]),
-    ("telemetry", &["gate", "http1", "upstream"]),
+    ("telemetry", &["config", "explain", "gate", "http1", "routes", "signature", "upstream"]),
     (
         "downstream",
         &[

@@ -18,6 +18,7 @@ mod dates;
 mod doctor;
 mod early_answers;
 mod explain;
+mod explained_log;
 mod forwarding;
 mod framing_to_upstream;
 mod hostile;

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::judge::Judgement;
 use crate::cli::print;
-use crate::config::{Lines, RouteLines};
-use crate::explain::{Explanation, Mistake, Site};
+use crate::config::Lines;
+use crate::explain::{Explanation, Mistake};
+use crate::telemetry::cure_line;
 
 pub(super) fn print(
     judgement: &Judgement,
@@ -24,7 +25,7 @@ pub(super) fn print(
 
 fn json(judgement: &Judgement, explanation: Option<&Explanation>, lines: &Lines) -> Value {
     let mistake = |mistake: &Mistake, route| {
-        let line = line(mistake, route, lines);
+        let line = cure_line(mistake, route, lines);
         json!({
             "mistake": mistake.label.name(),
             "proven": mistake.proven,
@@ -67,7 +68,7 @@ pub(super) fn text(
             "\n{number}. {} ({proof})\n   {says}\n   cure: {cure}\n",
             label.name()
         ));
-        if let Some(line) = line(mistake, found.route, lines) {
+        if let Some(line) = cure_line(mistake, found.route, lines) {
             text.push_str(&format!("   where: {}:{line}\n", lines.file));
         }
         if let Some(signed) = signed {
@@ -78,23 +79,4 @@ pub(super) fn text(
         text.push_str("\nNo mistake found.\n");
     }
     text + &format!("\n{} MACs tried", found.macs)
-}
-
-/// The line where a mistake is cured.
-fn line(mistake: &Mistake, route: Option<usize>, lines: &Lines) -> Option<usize> {
-    let top = RouteLines {
-        path: lines.routes.iter().find_map(|route| route.path),
-        public_url: lines.public_url,
-        auth_tokens: lines.auth_tokens,
-        ..RouteLines::default()
-    };
-    let route = route.and_then(|route| lines.routes.get(route)).copied().unwrap_or(top);
-    match mistake.label.site()? {
-        Site::PublicUrl => route.public_url.or(lines.trust),
-        Site::AllowedHosts => route.allowed_hosts.or(route.public_url),
-        Site::RoutePath => route.path.or(route.public_url),
-        Site::Methods => route.methods.or(route.path),
-        Site::AuthTokens => route.auth_tokens,
-        Site::Trust => lines.trust,
-    }
 }

@@ -66,7 +66,8 @@ pub(super) fn refusal(reason: Refusal, statuses: Statuses, exchange: Exchange) -
         | Refusal::SignatureMismatch
         | Refusal::AccountMismatch
         | Refusal::UnknownKey
-        | Refusal::Replayed => (configured(statuses.mismatch), "Signature does not match\n"),
+        | Refusal::UnknownAccount
+        | Refusal::Replayed => (configured(statuses.mismatch), "Not proven to come from Twilio\n"),
         Refusal::NoFormParams => (StatusCode::BAD_REQUEST, "Bad Request - no form params\n"),
         Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large\n"),
         Refusal::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "Body too slow\n"),

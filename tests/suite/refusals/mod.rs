@@ -14,7 +14,7 @@ use crate::support::{
 
 const NO_SIGNATURE: &str =
     "No X-Twilio-Signature. This request likely did not originate from Twilio.\n";
-const NO_MATCH: &str = "Signature does not match\n";
+const NO_MATCH: &str = "Not proven to come from Twilio\n";
 const NO_PARAMS: &str = "Bad Request - no form params\n";
 const TOO_LARGE: &str = "Body too large\n";
 const TOO_SLOW: &str = "Body too slow\n";

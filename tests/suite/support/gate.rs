@@ -263,6 +263,11 @@ impl Outcome {
         self.text("reason")
     }
 
+    /// A member that is true or false; `None` when it is absent.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        self.0[name].as_bool()
+    }
+
     pub(crate) fn verdict(&self) -> &str {
         self.text("verdict")
     }
