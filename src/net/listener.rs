@@ -11,7 +11,7 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use socket2::{Domain, SockRef, Socket as RawSocket, Type};
+use socket2::{Domain, Socket as RawSocket, Type};
 
 use super::{Listen, Socket};
 
@@ -19,6 +19,7 @@ use super::{Listen, Socket};
 const BACKLOG: i32 = 4096;
 /// Bytes of answers that the kernel keeps for a client before the network wants them. Without a
 /// bound it takes megabytes, and with them the requests of one that asks and never reads.
+#[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 128 * 1024;
 
 /// The open listeners.
@@ -94,8 +95,10 @@ impl Listener {
     /// Bounds what waits to be sent on each of its connections; a Unix socket has a bound already.
     fn bound(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT),
-            Self::Unix(_) => Ok(()),
+            // socket2 has the option for Linux only; elsewhere the system's send buffer is the bound.
+            #[cfg(target_os = "linux")]
+            Self::Tcp(tcp) => socket2::SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT),
+            _ => Ok(()),
         }
     }
 
