@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 
-use super::{error::CliError, print, run::Signals, send::send_raw};
+use super::{error::CliError, print, send::send_raw, signals::Signals};
 use crate::config;
 use crate::daemon;
 use crate::telemetry::Exporters;
@@ -56,7 +56,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, CliError> {
         print::line(&format!(
             "\nTry it yourself; change a letter and see it refused:\n\n  {line}\n\nCtrl-C ends."
         ))?;
-        Signals::catch()?.wait();
+        Signals::catch(true)?.wait();
     }
     server.stop();
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })

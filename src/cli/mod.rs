@@ -11,10 +11,12 @@ mod explain;
 mod health;
 mod help;
 mod http;
+mod log;
 mod print;
 mod run;
 mod send;
 mod sign;
+mod signals;
 mod webhook;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -38,7 +40,7 @@ struct Cli {
 enum Command {
     /// Verify requests and forward them to an app
     #[command(after_help = help::RUN)]
-    Run(RunArgs),
+    Run(run::Arguments),
     /// Run the gate in front of a sample weather hotline and show what it accepts and refuses
     #[command(after_help = help::DEMO)]
     Demo(demo::DemoArgs),
@@ -92,7 +94,7 @@ pub fn main() -> ExitCode {
 
 fn execute(command: &Command) -> Result<ExitCode, CliError> {
     match command {
-        Command::Run(args) => run::run(&args.sources()),
+        Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::demo(args),
         Command::Check(args) => check::check(&args.sources()),
         Command::Sign(args) => sign::sign(args),

@@ -1,31 +1,43 @@
 //! `gatekeeper run`: serves until a signal stops it.
 
 use std::{
-    io::{self, IsTerminal},
+    io,
     process::{self, ExitCode},
     thread,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::Runtime,
-    signal::unix::{Signal, SignalKind, signal},
-};
-use tracing_subscriber::EnvFilter;
+use clap::Args;
 
-use super::error::{CliError, FAILURE};
+use super::{
+    args::RunArgs,
+    error::{CliError, FAILURE},
+    log::{self, LogStyle},
+    signals::Signals,
+};
 use crate::config::{self, Sources};
 use crate::daemon::{self, Server};
-use crate::telemetry::{Exporters, LogFormat, LogWriter};
+use crate::telemetry::{Exporters, LogWriter};
 
-pub(super) fn run(sources: &Sources) -> Result<ExitCode, CliError> {
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    sources: RunArgs,
+    /// Format of the log: auto (text on a terminal, else json), json or text [default: auto]
+    #[arg(long, value_name = "FORMAT", env = "GATEKEEPER_LOG_FORMAT", value_parser = log::style_parser())]
+    log_format: Option<LogStyle>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let sources = &arguments.sources.sources();
     if sources.file.is_none() && (sources.upstream.is_none() || sources.public_url.is_none()) {
         return Err(CliError::Usage(
             "nothing to run: name a file with -c, or give --upstream and --public-url",
         ));
     }
     let config = config::load(sources)?;
-    let log = start_log()?;
+    let log = log::start(arguments.log_format.unwrap_or_default())?;
     let served = serve(config, sources, &log);
     log.flush();
     served
@@ -42,11 +54,15 @@ fn serve(config: config::Config, sources: &Sources, log: &LogWriter) -> Result<E
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
     let routes = Guarded::of(&config);
-    let mut signals = Signals::catch()?; // before the gate is announced as ready, and so may be stopped
-    let server = daemon::start(config, Some(sources.clone()), exporters(log)?)?;
+    // Without a file there is nothing to reload: SIGHUP, as from a terminal that is closed, is a stop.
+    let reloads = sources.file.is_some();
+    let mut signals = Signals::catch(!reloads)?; // before the gate is announced as ready
+    let sources = reloads.then(|| sources.clone());
+    let server = daemon::start(config, sources, exporters(log)?)?;
     announce(&server, &routes);
     signals.wait();
-    tracing::info!("stopping");
+    let (requests, websockets) = server.in_flight();
+    tracing::info!(requests, websockets, "stopping");
     exit_on_next_signal(signals, log.clone())?;
     server.stop();
     tracing::info!("stopped");
@@ -111,27 +127,6 @@ fn announce(server: &Server, routes: &Guarded) {
     }
 }
 
-/// Starts the log: text on a terminal, JSON elsewhere. `GATEKEEPER_LOG` filters; default: `info`.
-fn start_log() -> io::Result<LogWriter> {
-    let levels = std::env::var("GATEKEEPER_LOG").ok().filter(|levels| !levels.is_empty());
-    let filter = EnvFilter::try_new(levels.as_deref().unwrap_or("info"))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
-    let terminal = io::stderr().is_terminal();
-    let format = if terminal { LogFormat::Terminal { colour: true } } else { LogFormat::Json };
-    let log = LogWriter::start(format)?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(terminal)
-        .with_writer(log.clone());
-    if terminal {
-        subscriber.init();
-    } else {
-        subscriber.json().flatten_event(true).init();
-    }
-    Ok(log)
-}
-
 /// Signals within this time of the first are the same stop: `timeout` and some supervisors signal the
 /// process and its group.
 const SAME_STOP: Duration = Duration::from_secs(1);
@@ -149,34 +144,4 @@ fn exit_on_next_signal(mut signals: Signals, log: LogWriter) -> io::Result<()> {
         process::exit(FAILURE.into());
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
-}
-
-/// SIGTERM and SIGINT.
-pub(super) struct Signals {
-    runtime: Runtime,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Installs handlers; from now on the signals do not end the process by themselves.
-    pub(super) fn catch() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let guard = runtime.enter();
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        drop(guard);
-        Ok(Self { runtime, terminate, interrupt })
-    }
-
-    /// Blocks until the next signal.
-    pub(super) fn wait(&mut self) {
-        let Self { runtime, terminate, interrupt } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
-    }
 }

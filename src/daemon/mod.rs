@@ -55,6 +55,13 @@ pub fn start(config: Config, sources: Option<Sources>, exporters: Exporters) -> 
 }
 
 impl Server {
+    /// Returns the number of requests in flight and of open WebSockets.
+    #[must_use]
+    pub fn in_flight(&self) -> (i64, i64) {
+        let gauges = &self.shared.observer.metrics.gauges;
+        (gauges.in_flight.get(), gauges.tunnels.get())
+    }
+
     /// Stops the gate: fails the readiness check, waits `drain_delay`, stops accepting, lets requests
     /// in flight finish, and returns when all workers have ended.
     pub fn stop(self) {

@@ -22,10 +22,12 @@ use crate::http1::FieldName;
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
-    /// Text for a terminal.
-    Terminal {
+    /// Text.
+    Text {
         /// Whether to write ANSI colours.
         colour: bool,
+        /// Whether to write the date, or the time of day alone and verdicts in a column.
+        date: bool,
     },
 }
 
@@ -66,8 +68,8 @@ pub(super) fn format(
     // Writing to a `Vec` cannot fail.
     let _infallible = match format {
         LogFormat::Json => entry.write_json(&mut line),
-        LogFormat::Terminal { colour } => {
-            entry.write_text(&mut line, colour.then(|| ansi_colour(&outcome.verdict)))
+        LogFormat::Text { colour, date } => {
+            entry.write_text(&mut line, colour.then(|| ansi_colour(&outcome.verdict)), date)
         }
     };
     line.push(b'\n');
@@ -93,7 +95,7 @@ pub(super) fn append(line: &mut Vec<u8>, format: LogFormat, explained: &Explaine
             line.truncate(line.len().saturating_sub(2)); // `}` and the newline
             append_json(line, explained)
         }
-        LogFormat::Terminal { .. } => {
+        LogFormat::Text { .. } => {
             line.truncate(line.len().saturating_sub(1));
             let doubt = if *proven { "" } else { " (a hint)" };
             let place = place.as_ref().map(|place| format!(" [{place}]")).unwrap_or_default();
@@ -223,12 +225,19 @@ impl<'a> AccessLog<'a> {
     }
 
     /// Writes `2026-11-24T09:00:00.000001Z 403 refused signature_mismatch POST /voice …`.
-    fn write_text(&self, line: &mut Vec<u8>, colour: Option<u8>) -> io::Result<()> {
+    fn write_text(&self, line: &mut Vec<u8>, colour: Option<u8>, date: bool) -> io::Result<()> {
         let on = colour.map(|code| format!("\u{1b}[{code}m")).unwrap_or_default();
         let off = if colour.is_some() { "\u{1b}[0m" } else { "" };
         let Self { timestamp, method, verdict, received, sent, micros, id, .. } = self;
         let status = self.status.unwrap_or_default();
-        write!(line, "{timestamp} {on}{status:<3} {verdict}{off}")?;
+        let status = format!("{on}{status:<3} {verdict}{off}");
+        if date {
+            write!(line, "{timestamp} {status}")?;
+        } else {
+            let time = timestamp.to_string();
+            let padding = 9_usize.saturating_sub(verdict.len());
+            write!(line, "{} {status}{:padding$}", time.get(11..).unwrap_or(&time), "")?;
+        }
         if let Some(reason) = self.reason {
             write!(line, " {on}{reason}{off}")?;
         }
@@ -350,7 +359,7 @@ mod tests {
 
     fn text(entry: &AccessLog<'_>, colour: Option<u8>) -> String {
         let mut line = Vec::new();
-        entry.write_text(&mut line, colour).unwrap();
+        entry.write_text(&mut line, colour, true).unwrap();
         String::from_utf8(line).unwrap()
     }
 
@@ -402,6 +411,10 @@ mod tests {
         let coloured =
             format!("2026-11-24T09:00:00.000001Z {on}502 failed{off} {on}connect{off} {tail}");
         assert_eq!(text(&entry, Some(31)), coloured);
+        let aligned = format!("09:00:00.000001Z 502 failed    connect {tail}");
+        let mut line = Vec::new();
+        entry.write_text(&mut line, None, false).unwrap();
+        assert_eq!(String::from_utf8(line).unwrap(), aligned);
         entry.status = None;
         assert!(text(&entry, None).contains("Z 0   failed connect"));
     }

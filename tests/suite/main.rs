@@ -23,6 +23,7 @@ mod forwarding;
 mod framing_to_upstream;
 mod hostile;
 mod layers;
+mod log_format;
 mod properties;
 mod public_urls;
 mod refusals;
