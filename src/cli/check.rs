@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use humantime::format_duration;
+
 use super::{error::CliError, print};
 use crate::config::{self, Config, Sources};
 use crate::net::Listen;
@@ -54,10 +56,15 @@ fn row(route: &Route) -> Vec<String> {
             }
             format!("twilio ({})", names.join(", "))
         }
+        Access::Body(scheme) => {
+            let names: Vec<_> = scheme.keys().iter().map(|key| key.name.to_string()).collect();
+            let age = scheme.max_age().map(|age| format!(", {} old at most", format_duration(age)));
+            format!("{} ({}{})", scheme.name(), names.join(", "), age.unwrap_or_default())
+        }
         Access::Public => "PUBLIC, unverified".to_owned(),
     };
     let signed_as = match &route.origin {
-        _ if route.is_public() => "-".to_owned(),
+        _ if !matches!(route.access, Access::Twilio(_)) => "-".to_owned(),
         Some(origin) => origin.to_string(),
         None => "as stated by proxies".to_owned(),
     };

@@ -10,7 +10,7 @@ use super::{
     response::{self, Response},
     worker::Worker,
 };
-use crate::gate::{Admitted, Claim, Refusal, Refused, RequestBody};
+use crate::gate::{Admitted, Claim, Complete, Refusal, Refused, RequestBody};
 use crate::http1::{FramedHead, Malformed, RequestHead};
 use crate::telemetry::{Outcome, Verdict};
 
@@ -93,6 +93,9 @@ impl RequestHandler {
         let claim = Claim::new(head, body, self.peer, &snapshot.table)?; // from the head alone
         let claim = claim.read(&snapshot.limits, &shared.memory_budget).await?; // bounded
         outcome.received = claim.body_length();
+        if claim.is_costly() {
+            return Box::pin(self.judge_in_turn(claim)).await; // boxed: rare, and keeps this future small
+        }
         claim.judge(&shared.replay_cache) // in constant time
     }
 
@@ -101,6 +104,15 @@ impl RequestHandler {
         let mut exchange = self.begin_unaccounted(head);
         exchange.outcome.verdict = Verdict::Doctor;
         response::no_content(exchange)
+    }
+
+    /// Judges claims one after another, and lets every other task of the thread run before each.
+    /// Without this, as many forged requests as there are connections would be verified between two
+    /// steps of a signed one.
+    async fn judge_in_turn(&self, claim: Claim<Complete>) -> Result<Admitted, Refused> {
+        let _turn = self.worker.costly_turn.lock().await;
+        yield_now().await;
+        claim.judge(&self.worker.shared.replay_cache)
     }
 
     /// Returns the response to a head that cannot be judged.

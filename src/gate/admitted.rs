@@ -37,7 +37,8 @@ pub struct EffectiveOrigin {
 /// Reason for admission.
 #[derive(Clone, Debug)]
 pub enum Proven {
-    /// A configured key signed exactly this URL and exactly this body.
+    /// A configured key signed exactly this URL and exactly this body; where the route's scheme signs
+    /// no URL, exactly this body.
     Signed(Proof),
     /// The configuration declares the route public.
     DeclaredPublic,

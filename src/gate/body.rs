@@ -45,13 +45,14 @@ pub(super) fn announces_more_than(limit: u64, body: &impl RequestBody) -> bool {
     body.exact_len().is_some_and(|exact_len| exact_len > limit)
 }
 
-/// Reads the whole body.
+/// Reads the whole body behind `prefix`, which is not counted.
 pub(super) async fn read(
     mut body: impl RequestBody,
+    prefix: &[u8],
     bounds: &Bounds,
     reservation: &mut Reservation,
 ) -> Result<Bytes, Refusal> {
-    let mut whole = BytesMut::new();
+    let mut whole = BytesMut::from(prefix);
     let mut length: u64 = 0;
     let mut began = None; // reading the clock is skipped when the whole body is buffered already
     while body.exact_len() != Some(0) {

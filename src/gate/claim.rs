@@ -1,8 +1,12 @@
 //! A request before its judgement.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{
     Admitted, Proven, Refusal, Refused, ReplayCache, ReplayReservation, RequestBody, body,
@@ -11,9 +15,12 @@ use super::{
 use crate::http1::{FieldName, Fields, FramedHead, RequestHead, Version};
 use crate::limits::{Limits, MemoryBudget, Reservation};
 use crate::routes::{Access, Route, Table};
-use crate::signature::{BodyKind, Keyring, Message, Origin, Selector, Signature, verify};
+use crate::signature::{
+    BodyKind, BodyScheme, BodySignature, Keyring, Message, Origin, Selector, Signature,
+    signature_fields, verify,
+};
 
-/// A request for a known route that claims to come from Twilio. `S` is the stage: only a
+/// A request for a known route that claims to come from the sender of that route. `S` is the stage: only a
 /// [`Complete`] claim can be judged.
 #[derive(Debug)]
 pub struct Claim<S> {
@@ -33,24 +40,48 @@ pub struct Unread<B> {
 /// Stage: the whole body has been read.
 #[derive(Debug)]
 pub struct Complete {
-    body: Bytes,
+    /// The body, after the text of [`Evidence::prefix`].
+    text: Bytes,
     reservation: Reservation,
     credentials: Credentials,
 }
 
 /// Credentials in the head.
 struct Credentials {
-    /// `X-Twilio-Signature`; `None` on a public route.
-    signature: Option<Signature>,
+    evidence: Evidence,
     /// The public origin from a trusted proxy.
     forwarded: Option<Box<Origin>>,
 }
 
+/// The signature in the head, by the route's scheme.
+enum Evidence {
+    /// None: the route is public.
+    None,
+    /// `X-Twilio-Signature`.
+    Twilio(Signature),
+    /// That of a scheme that signs the body.
+    Body(Box<BodySignature>),
+}
+
+impl Evidence {
+    const fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// The text that is signed before the body. The body is read behind it, so that both are
+    /// verified as one text without a copy.
+    fn prefix(&self) -> &[u8] {
+        match self {
+            Self::None | Self::Twilio(_) => b"",
+            Self::Body(signature) => signature.prefix(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let signature = self.signature.as_ref().map(|_| "…");
         f.debug_struct("Credentials")
-            .field("signature", &signature)
+            .field("is_signed", &self.evidence.is_some())
             .field("forwarded", &self.forwarded)
             .finish()
     }
@@ -72,7 +103,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
     ) -> Result<Self, Refused> {
         let head = Arc::clone(head.head());
         let route = table.find(head.path()).cloned();
-        let signed = head.fields.contains(FieldName::TwilioSignature);
+        let signed = is_signed(&head.fields, route.as_deref());
         let refuse = |reason, route| Err(Refused { reason, route });
         match route {
             Some(route) if signed || route.is_public() => {
@@ -98,7 +129,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
         budget: &Arc<MemoryBudget>,
     ) -> Result<Claim<Complete>, Refused> {
         let Self { head, route, stage: Unread { body, peer, credentials } } = self;
-        let signed = credentials.signature.is_some();
+        let signed = credentials.evidence.is_some();
         let exact_len = body.exact_len().unwrap_or(u64::MAX);
         let mut reservation = budget.reserve(limits.max_buffered_bytes, exact_len, signed, peer);
         let bounds = body::Bounds {
@@ -106,9 +137,10 @@ impl<B: RequestBody> Claim<Unread<B>> {
             timeout: limits.body_timeout,
             min_rate: limits.min_body_rate,
         };
-        match body::read(body, &bounds, &mut reservation).await {
-            Ok(body) => {
-                Ok(Claim { head, route, stage: Complete { body, reservation, credentials } })
+        let prefix = credentials.evidence.prefix();
+        match body::read(body, prefix, &bounds, &mut reservation).await {
+            Ok(text) => {
+                Ok(Claim { head, route, stage: Complete { text, reservation, credentials } })
             }
             Err(reason) => Err(Refused { reason, route: Some(route) }),
         }
@@ -119,7 +151,15 @@ impl Claim<Complete> {
     /// Returns the length of the body in bytes.
     #[must_use]
     pub fn body_length(&self) -> u64 {
-        u64::try_from(self.stage.body.len()).unwrap_or(u64::MAX)
+        let prefix = self.stage.credentials.evidence.prefix().len();
+        let length = self.stage.text.len().saturating_sub(prefix);
+        u64::try_from(length).unwrap_or(u64::MAX)
+    }
+
+    /// Returns whether to judge it costs as much as dozens of ordinary requests.
+    #[must_use]
+    pub fn is_costly(&self) -> bool {
+        matches!(&self.route.access, Access::Body(scheme) if scheme.is_costly())
     }
 
     /// Judges the request. MACs are compared in constant time. `replays` is used only on a route with a
@@ -128,18 +168,24 @@ impl Claim<Complete> {
     /// # Errors
     /// [`Refused`]: not covered, not signed, not for this account, or replayed.
     pub fn judge(self, replays: &ReplayCache) -> Result<Admitted, Refused> {
-        let Self { head, route, stage: Complete { body, reservation, credentials } } = self;
-        let Credentials { signature, forwarded } = credentials;
+        let Self { head, route, stage: Complete { text, reservation, credentials } } = self;
+        let Credentials { evidence, forwarded } = credentials;
         let origin = forwarded.as_deref().or(route.origin.as_ref());
-        let proven = match (&route.access, &signature, origin) {
+        let proven = match (&route.access, &evidence, origin) {
             (Access::Public, _, _) => Ok((Proven::DeclaredPublic, None)),
-            (Access::Twilio(keyring), Some(signature), Some(origin)) => {
-                prove(&head, &body, &route, origin, keyring, signature)
-                    .and_then(|proven| Ok((proven, reserve_pass(&route, signature, replays)?)))
+            (Access::Twilio(keyring), Evidence::Twilio(signature), Some(origin)) => {
+                prove(&head, &text, &route, origin, keyring, signature).and_then(|proven| {
+                    Ok((proven, reserve_pass(&route, || signature.mac(), replays)?))
+                })
             }
-            (Access::Twilio(_), None, _) => Err(Refusal::MissingSignature),
-            (Access::Twilio(_), _, None) => Err(Refusal::UnknownHost),
+            (Access::Body(scheme), Evidence::Body(signature), _) => {
+                prove_body(&head, &text, &route, scheme, signature, replays)
+            }
+            (Access::Twilio(_), Evidence::Twilio(_), None) => Err(Refusal::UnknownHost),
+            (Access::Twilio(_) | Access::Body(_), _, _) => Err(Refusal::MissingSignature),
         };
+        let mut body = text;
+        body.advance(evidence.prefix().len().min(body.len()));
         match proven {
             Ok((proven, replay)) => {
                 let handshake = is_handshake(&head);
@@ -174,20 +220,24 @@ fn examine(
     if !route.accepts(head.method()) {
         return Err(Refusal::MethodNotAllowed);
     }
-    let signature = match &route.access {
-        Access::Public => None,
+    let evidence = match &route.access {
+        Access::Public => Evidence::None,
         Access::Twilio(keyring) => {
             let signature = signature(&head.fields).ok_or(Refusal::MalformedSignature)?;
             if !keyring.knows(selector(&head.fields)) {
                 return Err(Refusal::UnknownKey);
             }
-            Some(signature)
+            Evidence::Twilio(signature)
+        }
+        Access::Body(scheme) => {
+            let signature = scheme.read(&|name| head.fields.named(name).collect());
+            Evidence::Body(Box::new(signature.map_err(|_| Refusal::MalformedSignature)?))
         }
     };
     if body::announces_more_than(route.max_body_bytes, body) {
         return Err(Refusal::BodyTooLarge);
     }
-    Ok(Credentials { signature, forwarded })
+    Ok(Credentials { evidence, forwarded })
 }
 
 /// Returns the origin from a trusted proxy. Without one, `Host` must be one of the route's hosts.
@@ -227,14 +277,47 @@ fn prove(
     Ok(Proven::Signed(proof))
 }
 
-/// Reserves a pass for this signature on a route with a `replay_window`.
+/// Proves that a configured key signed exactly this body, and reserves its pass. `text` is the
+/// signed text: what the scheme signs before the body, and the body.
+fn prove_body(
+    head: &RequestHead,
+    text: &[u8],
+    route: &Route,
+    scheme: &BodyScheme,
+    signature: &BodySignature,
+    replays: &ReplayCache,
+) -> Result<(Proven, Option<ReplayReservation>), Refusal> {
+    // An app would read other data than was signed: no scheme signs these fields.
+    let is_ambiguous = head.fields.all(FieldName::ContentType).nth(1).is_some();
+    if is_ambiguous || head.fields.contains(FieldName::ContentEncoding) {
+        return Err(Refusal::BodyNotCovered);
+    }
+    let signed = scheme.verify(signature, text, SystemTime::now())?;
+    let replay = reserve_pass(route, || signed.digest(), replays)?;
+    Ok((Proven::Signed(signed.proof()), replay))
+}
+
+/// Reserves a pass for what was signed, by its digest, on a route with a `replay_window`.
 fn reserve_pass(
     route: &Route,
-    signature: &Signature,
+    digest: impl FnOnce() -> [u8; 32],
     replays: &ReplayCache,
 ) -> Result<Option<ReplayReservation>, Refusal> {
-    let reserve = |rule| replays.reserve(signature, rule, Instant::now());
+    let reserve = |rule| replays.reserve(digest(), rule, Instant::now());
     route.replay.map(|rule| reserve(rule).ok_or(Refusal::Replayed)).transpose()
+}
+
+/// Returns whether the request has the signature field of its route. Without a route, that of any
+/// scheme will do: the log then names the unknown path.
+fn is_signed(fields: &Fields, route: Option<&Route>) -> bool {
+    match route.map(|route| &route.access) {
+        Some(Access::Twilio(_) | Access::Public) => fields.contains(FieldName::TwilioSignature),
+        Some(Access::Body(scheme)) => fields.named(scheme.signature_field()).next().is_some(),
+        None => {
+            let has = |name: &&str| fields.named(name).next().is_some();
+            fields.contains(FieldName::TwilioSignature) || signature_fields().iter().any(has)
+        }
+    }
 }
 
 /// Returns `Host`, or an empty string when it is absent or not UTF-8.

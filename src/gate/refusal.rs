@@ -9,7 +9,7 @@ use crate::signature::{NotCovered, Unproven};
 /// constant line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// No `X-Twilio-Signature`.
+    /// No signature field of the route's scheme, such as `X-Twilio-Signature`.
     MissingSignature,
     /// No route has this path.
     UnknownRoute,
@@ -39,13 +39,15 @@ pub enum Refusal {
     UnknownKey,
     /// The signature was admitted before, within the route's `replay_window`.
     Replayed,
+    /// The signed timestamp is further from now than the route's `max_age`.
+    Stale,
     /// The memory budget for bodies is exhausted.
     Overloaded,
 }
 
 impl Refusal {
     /// All reasons, in the order of the variants: counters are indexed by `self as usize`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MissingSignature,
         Self::UnknownRoute,
         Self::UnknownHost,
@@ -61,6 +63,7 @@ impl Refusal {
         Self::AccountMismatch,
         Self::UnknownKey,
         Self::Replayed,
+        Self::Stale,
         Self::Overloaded,
     ];
 
@@ -83,6 +86,7 @@ impl Refusal {
             Self::AccountMismatch => "account_mismatch",
             Self::UnknownKey => "unknown_key",
             Self::Replayed => "replayed",
+            Self::Stale => "stale",
             Self::Overloaded => "overloaded",
         }
     }
@@ -100,6 +104,7 @@ impl From<Unproven> for Refusal {
             Unproven::UnknownKey => Self::UnknownKey,
             Unproven::Mismatch => Self::SignatureMismatch,
             Unproven::OtherAccount => Self::AccountMismatch,
+            Unproven::Stale => Self::Stale,
         }
     }
 }

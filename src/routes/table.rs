@@ -128,6 +128,7 @@ fn same_access(left: &Route, right: &Route) -> bool {
     match (&left.access, &right.access) {
         (Access::Public, Access::Public) => true,
         (Access::Twilio(left), Access::Twilio(right)) => Arc::ptr_eq(left, right),
+        (Access::Body(left), Access::Body(right)) => Arc::ptr_eq(left, right),
         _ => false,
     }
 }

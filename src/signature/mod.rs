@@ -1,4 +1,4 @@
-//! Verifies Twilio's signatures. Pure: bytes in, decision out; no I/O, no HTTP types, no clock, no
+//! Verifies the signatures of webhooks. Pure: bytes in, decision out; no I/O, no HTTP types, no clock, no
 //! logging.
 //!
 //! | file | holds |
@@ -10,9 +10,10 @@
 //! | `message` | the check that every body byte is covered |
 //! | `origin`, `target` | the two parts of the URL, and their other spellings |
 //! | `candidates` | the strings that may have been signed, in order |
+//! | `schemes` | the schemes of other senders, which sign the body and no URL |
 //! | `probe` | keys that explain a refusal and can admit nothing |
 //!
-//! The scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
+//! Twilio's scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
 //! (<https://www.twilio.com/docs/usage/security>). `docs/signatures.md` lists the points
 //! that this leaves open.
 
@@ -24,6 +25,7 @@ mod key;
 mod message;
 mod origin;
 mod probe;
+mod schemes;
 mod target;
 
 use std::sync::Arc;
@@ -38,6 +40,10 @@ pub use key::{Accounts, EmptySecret, Key, Keyring};
 pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
 pub use probe::{ProbeKey, TokenShape};
+pub use schemes::{
+    BodyKey, BodyScheme, BodySignature, Lookup, PublicKey, PublicKeyFault, SignedBody, Values,
+    VerificationKey, signature_fields,
+};
 pub use target::Spelling;
 
 /// The key that signed a message, and the string that it signed.
@@ -46,8 +52,8 @@ pub use target::Spelling;
 pub struct Proof {
     /// The key's name, never its secret.
     pub key: Arc<str>,
-    /// The string that was signed.
-    pub candidate: Candidate,
+    /// The string that was signed; `None` where no URL is signed.
+    pub candidate: Option<Candidate>,
 }
 
 /// The reason for which a message is not proven.
@@ -62,6 +68,9 @@ pub enum Unproven {
     /// Signed by a key that is not valid for the account that the request names.
     #[error("signed by another account's key")]
     OtherAccount,
+    /// Signed at a time that is too far from now.
+    #[error("signed too long ago, or in the future")]
+    Stale,
 }
 
 /// Decides whether one of the keys signed this message.
@@ -91,7 +100,7 @@ pub fn verify(
         .into_iter()
         .find(|key| key.account().is_none_or(|sid| message.speaks_for(sid, &form)))
         .ok_or(Unproven::OtherAccount)?;
-    Ok(Proof { key: Arc::clone(signer.name()), candidate })
+    Ok(Proof { key: Arc::clone(signer.name()), candidate: Some(candidate) })
 }
 
 #[cfg(test)]
@@ -123,7 +132,7 @@ mod tests {
         let message = Message::bind(BodyKind::Form, b"/voice", body.as_bytes()).unwrap();
         let origin = Origin::parse(ORIGIN).unwrap();
         let proof = verify(&message, &origin, keyring, selector, &signature)?;
-        assert_eq!(proof.candidate.label(), "received");
+        assert_eq!(proof.candidate.unwrap().label(), "received");
         Ok(proof.key.to_string())
     }
 

@@ -105,7 +105,7 @@ impl<'a> AccessLog<'a> {
             verdict: outcome.verdict.label(),
             reason: outcome.verdict.reason(),
             key: proof.map(|proof| &*proof.key),
-            candidate: proof.map(|proof| proof.candidate.label()),
+            candidate: proof.and_then(|proof| Some(proof.candidate?.label())),
             status: (outcome.status > 0).then_some(outcome.status),
             received: outcome.received,
             sent: outcome.sent,

@@ -149,7 +149,9 @@ impl Metrics {
         }
         if let Some(proof) = outcome.verdict.proven().and_then(Proven::proof) {
             self.keys.with_label_values(&[route.path(), &proof.key]).inc();
-            self.candidates.with_label_values(&[&*proof.candidate.label()]).inc();
+            if let Some(candidate) = &proof.candidate {
+                self.candidates.with_label_values(&[&*candidate.label()]).inc();
+            }
         }
     }
 

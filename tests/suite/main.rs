@@ -26,6 +26,7 @@ mod properties;
 mod refusals;
 mod reload;
 mod replay;
+mod schemes;
 mod shutdown;
 mod sockets;
 mod support;

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use super::Validator;
 use crate::config::{
     fault::{FaultKind, MAX_FAULTS, position},
-    raw::{Location, RawSource},
+    raw::{Located, Location, RawRoute, RawSource},
     secret::Secret,
     warning::{Warning, WarningKind},
 };
@@ -85,9 +85,9 @@ impl Validator<'_> {
         }
     }
 
-    pub(super) fn warn_of_public(&mut self, locations: &[&Location], routes: &[Route]) {
-        for (location, route) in locations.iter().zip(routes).filter(|(_, route)| route.is_public())
-        {
+    pub(super) fn warn_of_public(&mut self, written: &[&Located<RawRoute>], routes: &[Route]) {
+        let pairs = written.iter().zip(routes).filter(|(_, route)| route.is_public());
+        for (Located { location, .. }, route) in pairs {
             let mut guarded = routes.iter().filter(|other| !other.is_public());
             let overlap = guarded.find(|other| other.path.overlaps(&route.path));
             let path: Pattern = route.path.clone();
