@@ -34,8 +34,8 @@ trait Scheme {
     /// The value of `access` in the configuration.
     fn name(&self) -> &'static str;
 
-    /// The field whose absence makes a request unsigned.
-    fn signature_field(&self) -> &'static str;
+    /// The header fields that it reads. Without the first one a request is unsigned.
+    fn fields(&self) -> &'static [&'static str];
 
     /// Reads the signature and what is signed beside the body.
     fn read(&self, field: &Lookup<'_>) -> Result<BodySignature, MalformedSignature>;
@@ -126,10 +126,16 @@ impl BodyScheme {
         self.scheme().name()
     }
 
+    /// The header fields that it reads, that with the signature first.
+    #[must_use]
+    pub fn fields(&self) -> &'static [&'static str] {
+        self.scheme().fields()
+    }
+
     /// The name of the header field with the signature.
     #[must_use]
     pub fn signature_field(&self) -> &'static str {
-        self.scheme().signature_field()
+        self.fields().first().copied().unwrap_or_default()
     }
 
     /// Whether a verification costs as much as dozens of MACs.
@@ -169,12 +175,18 @@ impl BodyScheme {
         text: &'a [u8],
         now: SystemTime,
     ) -> Result<SignedBody<'a>, Unproven> {
-        let key = self.scheme().signer(signature, text).ok_or(Unproven::Mismatch)?;
+        let key = self.signer(signature, text).ok_or(Unproven::Mismatch)?;
         if self.is_stale(signature.time, now) {
             Err(Unproven::Stale)
         } else {
             Ok(SignedBody { key, text })
         }
+    }
+
+    /// The key that signed `text`, however old it is. Explains refusals; admits nothing.
+    #[must_use]
+    pub fn signer(&self, signature: &BodySignature, text: &[u8]) -> Option<&BodyKey> {
+        self.scheme().signer(signature, text)
     }
 
     /// Whether a time is further from `now` than the maximum age, in either direction: a sender's

@@ -30,8 +30,8 @@ impl Scheme for Segment {
         "segment"
     }
 
-    fn signature_field(&self) -> &'static str {
-        SIGNATURE
+    fn fields(&self) -> &'static [&'static str] {
+        &[SIGNATURE]
     }
 
     fn read(&self, field: &Lookup<'_>) -> Result<BodySignature, MalformedSignature> {

@@ -55,8 +55,8 @@ impl Scheme for SendGrid {
         "sendgrid"
     }
 
-    fn signature_field(&self) -> &'static str {
-        SIGNATURE
+    fn fields(&self) -> &'static [&'static str] {
+        &[SIGNATURE, TIMESTAMP]
     }
 
     fn read(&self, field: &Lookup<'_>) -> Result<BodySignature, MalformedSignature> {

@@ -1,4 +1,8 @@
-//! Verification keys in the configuration: every spelling, every source.
+//! Keys and limits in the configuration: every spelling, every source.
+
+use std::path::Path;
+
+use gatekeeper::config;
 
 use super::{EVENT, TIME};
 use crate::support::{
@@ -39,6 +43,16 @@ fn verification_key_is_read_in_every_spelling_and_from_every_source() {
         assert_eq!(gate.answer(&message).status, 200, "{keys}");
         assert_eq!(gate.outcome_of(&message).text("key"), name, "{keys}");
     }
+}
+
+#[test]
+fn default_memory_holds_the_longest_body_of_one_peer() {
+    let (upstream, key) = (Upstream::start(), SigningKey::new());
+    let longest = 31_457_280_u64;
+    let keys = format!("[\"{}\"]\nmax_body_bytes = {longest}", key.public());
+    let read = config::parse(&config(&upstream, &keys), "gatekeeper.toml", Path::new("."));
+    // A quarter of it is one peer's.
+    assert_eq!(read.unwrap().limits.max_buffered_bytes, 4 * longest);
 }
 
 #[test]

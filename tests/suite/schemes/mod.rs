@@ -1,5 +1,7 @@
 //! Routes whose sender signs the body and no URL.
 
+mod commands;
+mod explain;
 mod keys;
 mod segment;
 mod sendgrid;

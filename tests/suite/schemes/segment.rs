@@ -43,6 +43,16 @@ fn body_signed_with_any_shared_secret_is_forwarded() {
 }
 
 #[test]
+fn connection_field_cannot_remove_the_signature() {
+    let upstream = Upstream::start();
+    let gate = gate(&upstream, "");
+    let mac = mac(SECRET, EVENT);
+    let message = post(EVENT).field("X-Signature", &mac).field("Connection", "X-Signature");
+    assert_admitted(&gate, &message);
+    assert_eq!(upstream.only().values("X-Signature"), [mac]);
+}
+
+#[test]
 fn other_signatures_methods_and_repeats_are_refused() {
     let upstream = Upstream::start();
     let gate = gate(&upstream, "");
