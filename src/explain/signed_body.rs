@@ -138,48 +138,60 @@ impl<'t> Trial<'t, '_> {
 fn sentences(label: Label, scheme: &BodyScheme, key: &str) -> (String, String) {
     let fields = scheme.fields().join(" and ");
     let keys = if scheme.name() == "segment" { "shared_secrets" } else { "verification_keys" };
-    let untouched = "let nothing in front read and rewrite the body: every byte is signed";
-    let (says, cure) = match label {
-        Label::BodyTrimmed => (
-            "the line end after the body, or a blank around it, is missing or was added: it is signed",
-            untouched,
-        ),
-        Label::JsonReserialised => (
-            "the JSON was read and written anew on the way, and other bytes were signed",
-            untouched,
-        ),
-        Label::OtherToken => (
-            "the key \"{key}\" signed it, which is configured for another route: it is another webhook's",
-            "add that key to the {keys} of this route, or send that webhook to its own route",
-        ),
-        Label::WrongToken => (
-            "no configured key signed this body: most likely the key is another webhook's, or the body was changed",
-            "copy the key of this very webhook into {keys}; let nothing in front rewrite the body",
-        ),
-        Label::SignatureHeaderLost => (
-            "of {fields}, one did not arrive, or arrived empty",
-            "let the proxy in front pass {fields} unchanged; or the request is not from this sender",
-        ),
-        Label::SignatureHeaderAltered => (
-            "of {fields}, one arrived changed: repeated, joined, quoted or cut",
-            "let the proxy in front pass {fields} once and unchanged",
-        ),
-        Label::SignedWrongly => (
-            "the signature has the length of a MAC: this sender signs in another way",
-            "sign as this sender does: SendGrid with ECDSA on P-256 over timestamp and body, Segment with HMAC-SHA1 in small hex",
-        ),
-        Label::Method => ("the method does not fit: this sender sends POST", "send a POST"),
-        Label::BodyReencoded => (
-            "the body came with a Content-Encoding, which is not signed",
-            "let the proxy in front send the body as it came",
-        ),
-        _ => (label.says(), label.cure()),
-    };
+    let row = ROWS.iter().find(|(known, ..)| *known == label);
+    let (says, cure) = row.map_or((label.says(), label.cure()), |(_, says, cure)| (says, cure));
     let fill = |text: &str| {
         text.replace("{fields}", &fields).replace("{keys}", keys).replace("{key}", key)
     };
     (fill(says), fill(cure))
 }
+
+const UNTOUCHED: &str = "let nothing in front read and rewrite the body: every byte is signed";
+
+/// The sentences that differ from those for Twilio's scheme.
+const ROWS: [(Label, &str, &str); 9] = [
+    (
+        Label::BodyTrimmed,
+        "the line end after the body, or a blank around it, is missing or was added: it is signed",
+        UNTOUCHED,
+    ),
+    (
+        Label::JsonReserialised,
+        "the JSON was read and written anew on the way, and other bytes were signed",
+        UNTOUCHED,
+    ),
+    (
+        Label::OtherToken,
+        "the key \"{key}\" signed it, which is configured for another route: it is another webhook's",
+        "add that key to the {keys} of this route, or send that webhook to its own route",
+    ),
+    (
+        Label::WrongToken,
+        "no configured key signed this body: most likely the key is another webhook's, or the body was changed",
+        "copy the key of this very webhook into {keys}; let nothing in front rewrite the body",
+    ),
+    (
+        Label::SignatureHeaderLost,
+        "of {fields}, one did not arrive, or arrived empty",
+        "let the proxy in front pass {fields} unchanged; or the request is not from this sender",
+    ),
+    (
+        Label::SignatureHeaderAltered,
+        "of {fields}, one arrived changed: repeated, joined, quoted or cut",
+        "let the proxy in front pass {fields} once and unchanged",
+    ),
+    (
+        Label::SignedWrongly,
+        "the signature has the length of a MAC: this sender signs in another way",
+        "sign as this sender does: SendGrid with ECDSA on P-256 over timestamp and body, Segment with HMAC-SHA1 in small hex",
+    ),
+    (Label::Method, "the method does not fit: this sender sends POST", "send a POST"),
+    (
+        Label::BodyReencoded,
+        "the body came with a Content-Encoding, which is not signed",
+        "let the proxy in front send the body as it came",
+    ),
+];
 
 /// Bodies that may have been signed in place of this one, the likeliest first.
 fn changes(body: &[u8]) -> Vec<(Label, Vec<u8>)> {
