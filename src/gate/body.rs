@@ -77,8 +77,20 @@ pub(super) async fn read(
         if !reservation.try_grow(more) {
             return Err(Refusal::Overloaded);
         }
+        reserve_rest(&mut whole, length, body.exact_len());
     }
     Ok(whole.freeze())
+}
+
+/// Allocates the rest of a body at once when a quarter of it has arrived: doubling a buffer again
+/// and again copies it, and holds it twice meanwhile. Not before: a client that only announces a
+/// long body would take its address space.
+fn reserve_rest(whole: &mut BytesMut, arrived: u64, left: Option<u64>) {
+    if let Some(left) = left
+        && arrived >= left / 3
+    {
+        whole.reserve(usize::try_from(left).unwrap_or(0));
+    }
 }
 
 /// Polls the future once. Returns `None` when it is pending.
