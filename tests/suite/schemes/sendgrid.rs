@@ -224,6 +224,23 @@ fn same_batch_for_two_webhooks_is_no_replay() {
 }
 
 #[test]
+fn many_forged_events_at_once_are_refused_while_signed_calls_pass() {
+    let (upstream, key) = (Upstream::start(), SigningKey::new());
+    let gate = sendgrid(&upstream, &key, "");
+    let forged = key.event("/events", TIME, EVENT).body(b"[]").bytes();
+    let mut clients: Vec<_> = (0..64).map(|_| gate.connect()).collect();
+    for _ in 0..4 {
+        clients.iter_mut().for_each(|client| client.send(&forged));
+        // One that leaves while its request waits for its turn gives it to the next.
+        gate.connect().send(&forged);
+        assert_eq!(gate.answer(&Message::form("/voice", "a=1").signed()).status, 200);
+        assert_eq!(gate.answer(&key.event("/events", TIME, EVENT)).status, 200);
+        assert!(clients.iter_mut().all(|client| client.response().status == 403));
+    }
+    assert!(upstream.wait_for(8).iter().all(|taken| taken.body != b"[]"));
+}
+
+#[test]
 fn mail_of_30_megabytes_passes_where_its_route_raises_the_limit() {
     let (upstream, key) = (Upstream::start(), SigningKey::new());
     let gate = sendgrid(&upstream, &key, "max_body_bytes = 31457280");
