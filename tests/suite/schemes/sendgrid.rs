@@ -164,6 +164,20 @@ fn only_post_to_the_routes_host_is_accepted() {
 }
 
 #[test]
+fn path_that_may_leave_a_sole_subtree_is_refused() {
+    let (upstream, key) = (Upstream::start(), SigningKey::new());
+    let route = format!(
+        "[[route]]\npath = \"/events/*\"\naccess = \"sendgrid\"\nverification_keys = [\"{}\"]",
+        key.public()
+    );
+    let gate = Gate::with(&upstream, &route);
+    let leaving = ["/events/../admin", "/events/%2e%2e/admin", "/events//admin"]
+        .map(|target| key.event(target, TIME, EVENT));
+    assert_refused(&gate, &upstream, &forbidden("unsafe_path"), &leaving);
+    assert_admitted(&gate, &key.event("/events/a", TIME, EVENT));
+}
+
+#[test]
 fn timestamp_beyond_max_age_is_stale_in_both_directions() {
     let (upstream, key) = (Upstream::start(), SigningKey::new());
     let gate = sendgrid(&upstream, &key, "max_age = \"1h\"");
