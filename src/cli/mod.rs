@@ -15,6 +15,7 @@ mod print;
 mod run;
 mod send;
 mod sign;
+mod signing_key;
 mod webhook;
 
 use std::{path::PathBuf, process::ExitCode};
