@@ -4,12 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start should say so")]
 
-use std::hint::black_box;
+use std::{hint::black_box, time::UNIX_EPOCH};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gatekeeper::signature::{
-    Accounts, Algorithm, BodyKind, Key, Keyring, Message, Order, Origin, Parameters, QueryOrder,
-    Selector, Signature, verify,
+    Accounts, Algorithm, BodyKind, BodyScheme, Key, Keyring, Message, Order, Origin, Parameters,
+    PublicKey, QueryOrder, Selector, Signature, Values, VerificationKey, verify,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -186,5 +186,28 @@ fn worst(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, core, growth, growth_of_keys, worst);
+/// A forged event of SendGrid: an ECDSA verification for each key.
+fn sendgrid(criterion: &mut Criterion) {
+    const KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g==";
+    const SIGNATURE: &[u8] = b"MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=";
+    let field = |name: &str| match name {
+        "X-Twilio-Email-Event-Webhook-Signature" => Values::from_slice(&[SIGNATURE]),
+        _ => Values::from_slice(&[b"1600112502"]),
+    };
+    for (keys, size) in [(1, 1 << 10), (8, 1 << 10), (1, 256 << 10)] {
+        let public = PublicKey::parse(KEY).unwrap();
+        let keys = (0..keys).map(|_| VerificationKey::new("bench", public)).collect::<Vec<_>>();
+        let name = format!("{} keys, {size} bytes", keys.len());
+        let scheme = BodyScheme::sendgrid(keys, None);
+        let signature = scheme.read(&field).unwrap();
+        let text = [signature.prefix(), &vec![b'x'; size]].concat();
+        let judge = || scheme.verify(&signature, black_box(&text), UNIX_EPOCH).is_ok();
+        assert!(!judge());
+        let mut group = criterion.benchmark_group("forged event of SendGrid");
+        group.sample_size(10).bench_function(name, |bencher| bencher.iter(judge));
+        group.finish();
+    }
+}
+
+criterion_group!(benches, core, growth, growth_of_keys, worst, sendgrid);
 criterion_main!(benches);

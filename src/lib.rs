@@ -30,7 +30,7 @@
 //!
 //! | module | purpose | may use |
 //! | --- | --- | --- |
-//! | [`signature`] | decides whether Twilio signed these bytes; no I/O | nothing of ours |
+//! | [`signature`] | decides whether Twilio, SendGrid or Segment signed these bytes; no I/O | nothing of ours |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and bodies, one codec for both sides | nothing of ours |
 //! | [`limits`] | the `[limits]` table and its three limiters | nothing of ours |
 //! | [`net`] | listeners, sockets, TLS accept, timers | `http1` |

@@ -1,7 +1,7 @@
 //! Accepts only the canonical base64 of a MAC. A selector in a request is never ignored.
 #![no_main]
 
-use gatekeeper::signature::{Algorithm, Selector, Signature};
+use gatekeeper::signature::{Algorithm, BodyScheme, PublicKey, Selector, Signature, Values};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/suite/support/signer.rs"]
@@ -18,6 +18,15 @@ fuzz_target!(|value: &[u8]| {
         };
         assert_eq!(mac.len(), length);
         assert_eq!(base64(&mac), text, "another text of the same MAC");
+    }
+    if let Ok(Ok(key)) = std::str::from_utf8(value).map(PublicKey::parse) {
+        assert_eq!(PublicKey::parse(&key.to_base64()), Ok(key), "another spelling, another key");
+    }
+    for scheme in [BodyScheme::sendgrid(Vec::new(), None), BodyScheme::segment(Vec::new())] {
+        let values = |_: &str| value.split(|&byte| byte == b'\n').collect::<Values<'_>>();
+        if let Ok(signature) = scheme.read(&values) {
+            assert!(scheme.signer(&signature, value).is_none(), "no key signed it");
+        }
     }
     let lines = || value.split(|&byte| byte == b'\n');
     for selector in [

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use humantime::format_duration;
+
 use super::{error::CliError, print};
 use crate::config::{self, Config, Sources};
 use crate::net::Listen;
@@ -52,16 +54,22 @@ fn row(route: &Route) -> Vec<String> {
             if keyring.accounts() > 0 {
                 names.push(format!("{} accounts", keyring.accounts()));
             }
-            let enforced = if route.is_unenforced() { ", NOT ENFORCED" } else { "" };
-            format!("twilio ({}){enforced}", names.join(", "))
+            format!("twilio ({})", names.join(", "))
+        }
+        Access::Body(scheme) => {
+            let names: Vec<_> = scheme.keys().iter().map(|key| key.name.to_string()).collect();
+            let age = scheme.max_age().map(|age| format!(", {} old at most", format_duration(age)));
+            format!("{} ({}{})", scheme.name(), names.join(", "), age.unwrap_or_default())
         }
         Access::Public => "PUBLIC, unverified".to_owned(),
     };
+    let enforced = if route.is_unenforced() { ", NOT ENFORCED" } else { "" };
+    let signs_urls = matches!(route.access, Access::Twilio(_));
     vec![
         route.path.to_string(),
         route.methods.join(","),
-        access,
-        if route.is_public() { "-".to_owned() } else { route.signed_as() },
+        access + enforced,
+        if signs_urls { route.signed_as() } else { "-".to_owned() },
         route.upstream.to_string(),
     ]
 }

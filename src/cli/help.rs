@@ -4,6 +4,7 @@ pub(super) const RUN: &str = "\
 Environment:
   TWILIO_AUTH_TOKEN  The auth token, where no file names others
   GATEKEEPER_LOG     The log's level: error, warn, info (default), debug or trace
+  NO_COLOR           No colours on a terminal
 
 Without a file there is one route, /*, and it listens on 127.0.0.1:8080 by default.
 The log goes to standard error, as text on a terminal and as JSON elsewhere.

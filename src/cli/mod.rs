@@ -17,6 +17,7 @@ mod run;
 mod send;
 mod sign;
 mod signals;
+mod signing_key;
 mod webhook;
 
 use std::{path::PathBuf, process::ExitCode};

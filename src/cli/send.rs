@@ -1,6 +1,7 @@
 //! `gatekeeper send`: signs one request and sends it.
 
 mod fixtures;
+mod posts;
 mod preset;
 mod refusal;
 mod stream;
@@ -14,7 +15,7 @@ use std::{
 
 use clap::Args;
 use preset::{Preset, Request};
-use stream::Opened;
+use stream::{Opened, Stream};
 
 use super::{
     args::FileArgs,
@@ -43,6 +44,9 @@ pub(super) struct SendArgs {
     /// Trust the CA certificates in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
+    /// The private key in PEM that signs the sendgrid presets [default: SENDGRID_PRIVATE_KEY]
+    #[arg(long, value_name = "FILE")]
+    sendgrid_key: Option<PathBuf>,
     #[command(flatten)]
     file: FileArgs,
 }
@@ -58,41 +62,54 @@ pub(super) fn send(args: &SendArgs) -> Result<ExitCode, CliError> {
         Some(preset) => preset.request(&args.url, &pairs(&args.data)?)?,
         None => Request::Webhook(from_data(&args.url, &args.data)?),
     };
-    let token = token_from_env()?;
     let destination = Destination::parse(&args.url, args.to.as_deref(), args.cacert.as_deref())?;
-    let exchanged = exchange(&request, &key_from_token(&token)?, &destination)?;
+    let (exchanged, token) = match &request {
+        Request::Post(post) => {
+            (exchange(post.to_bytes(args.sendgrid_key.as_deref())?, &destination)?, None)
+        }
+        Request::Webhook(webhook) => {
+            let token = token_from_env()?;
+            let signature = webhook.signature(&key_from_token(&token)?);
+            (exchange(webhook.to_bytes(Some(&signature)), &destination)?, Some(token))
+        }
+        Request::Stream(stream) => {
+            let token = token_from_env()?;
+            (open(stream, &key_from_token(&token)?, &destination)?, Some(token))
+        }
+    };
     if exchanged.status < 400 {
         return Ok(ExitCode::SUCCESS);
     }
-    refusal::explain(args, &exchanged, &token)?;
+    refusal::explain(args, &exchanged, token.as_ref())?;
     Ok(ExitCode::FAILURE)
 }
 
 /// Sends the request and prints the answer and its time.
-fn exchange(request: &Request, key: &Key, to: &Destination) -> Result<Exchanged, CliError> {
+fn exchange(request: Vec<u8>, to: &Destination) -> Result<Exchanged, CliError> {
     let started = Instant::now();
-    let timed = || print::error(&format!("answered in {} ms", started.elapsed().as_millis()));
-    match request {
-        Request::Webhook(webhook) => {
-            let request = webhook.to_bytes(Some(&webhook.signature(key)));
-            let response = round_trip(&request, to.connect()?)?;
-            print::line(String::from_utf8_lossy(&response).trim_end())?;
-            timed();
-            let answer = Answer::parse(&response);
-            let answer = answer.ok_or_else(|| io::Error::other("the answer is not HTTP"))?;
-            Ok(Exchanged { status: answer.status(), request })
-        }
-        Request::Stream(stream) => {
-            let opened = stream.open(key, to.connect()?)?;
-            timed();
-            let request = stream.to_bytes(key);
-            match opened {
-                Opened::Accepted(connection) => stream.run(*connection)?,
-                Opened::Refused(status) => return Ok(Exchanged { status, request }),
-            }
-            Ok(Exchanged { status: 101, request })
-        }
+    let response = round_trip(&request, to.connect()?)?;
+    print::line(String::from_utf8_lossy(&response).trim_end())?;
+    print_time(started);
+    let answer = Answer::parse(&response);
+    let answer = answer.ok_or_else(|| io::Error::other("the answer is not HTTP"))?;
+    Ok(Exchanged { status: answer.status(), request })
+}
+
+/// Opens the stream, prints the answer and its time, and runs the stream to its end.
+fn open(stream: &Stream, key: &Key, to: &Destination) -> Result<Exchanged, CliError> {
+    let started = Instant::now();
+    let opened = stream.open(key, to.connect()?)?;
+    print_time(started);
+    let request = stream.to_bytes(key);
+    match opened {
+        Opened::Accepted(connection) => stream.run(*connection)?,
+        Opened::Refused(status) => return Ok(Exchanged { status, request }),
     }
+    Ok(Exchanged { status: 101, request })
+}
+
+fn print_time(started: Instant) {
+    print::error(&format!("answered in {} ms", started.elapsed().as_millis()));
 }
 
 /// Sends a request as raw bytes over plain TCP and returns the response.

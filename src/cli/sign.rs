@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     error::CliError,
     print,
+    signing_key::{self, SigningKey},
     webhook::{Webhook, encode_form, key_from_token},
 };
 use crate::config::{Secret, TOKEN_VARIABLE};
@@ -14,7 +15,8 @@ use crate::config::{Secret, TOKEN_VARIABLE};
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
     /// The URL as configured at Twilio, with its query
-    url: String,
+    #[arg(required_unless_present_any = ["new_sendgrid_key", "sendgrid_key"])]
+    url: Option<String>,
     /// A form parameter; may be repeated. Without any, the request is a GET
     #[arg(short = 'd', long = "data", value_name = "K=V")]
     data: Vec<String>,
@@ -25,12 +27,30 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     body: Option<PathBuf>,
     /// Print a curl command instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sendgrid_key")]
     curl: bool,
+    /// Make a key pair for tests: the private key goes into this new file, or with - to standard
+    /// output; the line for the configuration is printed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "data", "form", "body", "curl"])]
+    new_sendgrid_key: Option<PathBuf>,
+    /// Sign --body as SendGrid does, with the private key in this file; prints both header fields
+    #[arg(long, value_name = "FILE", requires = "body", conflicts_with_all = ["data", "form"])]
+    sendgrid_key: Option<PathBuf>,
 }
 
 pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, CliError> {
-    let webhook = webhook(args)?;
+    if let Some(file) = &args.new_sendgrid_key {
+        signing_key::write_new(file)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let (Some(key), Some(body)) = (&args.sendgrid_key, &args.body) {
+        let key = SigningKey::load(Some(key))?;
+        for (name, value) in key.fields(&signing_key::now(), &fs::read(body)?)? {
+            print::line(&format!("{name}: {value}"))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let webhook = webhook(args, args.url.as_deref().unwrap_or_default())?;
     let signature = webhook.signature(&key_from_token(&token_from_env()?)?);
     if args.curl {
         print::line(&webhook.to_curl(&signature, None))?;
@@ -43,11 +63,11 @@ pub(super) fn sign(args: &SignArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn webhook(args: &SignArgs) -> Result<Webhook, CliError> {
+fn webhook(args: &SignArgs, url: &str) -> Result<Webhook, CliError> {
     Ok(match (&args.form, &args.body) {
-        (Some(file), _) => Webhook::form(&args.url, fs::read(file)?),
-        (None, Some(file)) => Webhook::hashed(&args.url, fs::read(file)?),
-        (None, None) => from_data(&args.url, &args.data)?,
+        (Some(file), _) => Webhook::form(url, fs::read(file)?),
+        (None, Some(file)) => Webhook::hashed(url, fs::read(file)?),
+        (None, None) => from_data(url, &args.data)?,
     })
 }
 

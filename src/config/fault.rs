@@ -3,8 +3,8 @@
 use std::{fmt, io, ops::Range, path::PathBuf};
 
 use super::{listen::ListenFault, raw::Location, tls::TlsFault};
-use crate::routes::{PatternFault, TrustFault, UpstreamFault};
-use crate::signature::{OriginFault, TokenShape};
+use crate::routes::{Pattern, PatternFault, TrustFault, UpstreamFault};
+use crate::signature::{OriginFault, PublicKeyFault, TokenShape};
 
 /// Maximum number of faults or warnings collected for one file; more are not read at once.
 pub(super) const MAX_FAULTS: usize = 50;
@@ -147,6 +147,29 @@ pub enum FaultKind {
     /// A public route with its own tokens.
     #[error("a public route verifies nothing, so its tokens would never be used")]
     UnusedToken,
+    /// A key of another kind of access; the kind that uses it.
+    #[error("only a route with access = \"{0}\" uses it")]
+    UnusedKey(&'static str),
+    /// A guarded route without a key of its scheme.
+    #[error("no request could ever be verified: there is no key")]
+    NoKey,
+    /// More keys than one request is checked against.
+    #[error("more than {0} keys: each forged request is checked against all of them")]
+    TooManyKeys(usize),
+    /// Not a usable public key.
+    #[error("{0}")]
+    PublicKey(PublicKeyFault),
+    /// A key of another sender than Twilio with a selector.
+    #[error("account_sid, key_id and algorithm belong to Twilio's keys")]
+    TwilioSelector,
+    /// A key of two routes that lead to different apps; the earlier route.
+    #[error(
+        "{0} has the same key and another upstream: the URL is not signed, so what is signed for one could be sent to the other"
+    )]
+    SharedKey(Pattern),
+    /// A method other than POST where the method is not signed.
+    #[error("this sender sends POST only, and the method is not signed")]
+    OnlyPost,
     /// `enforce` on a public route.
     #[error("a public route verifies nothing, so there is nothing to enforce")]
     NothingToEnforce,
@@ -257,6 +280,20 @@ impl FaultKind {
                 "copy the auth token from the Twilio console"
             }
             Self::TokenShape(shape) => shape.cure(),
+            Self::UnusedKey(_) => "drop it, or write that access on this route",
+            Self::NoKey => {
+                "add verification_keys = [\"MFkw…\"] for SendGrid, shared_secrets = [{ env = \"SEGMENT_SECRET\" }] for Segment"
+            }
+            Self::TooManyKeys(_) => "keep the current and the previous key of each webhook",
+            Self::PublicKey(PublicKeyFault::Private) => {
+                "write the public key instead, and make a new pair: this one may have been read"
+            }
+            Self::PublicKey(_) => {
+                "copy the Verification Key of the webhook from SendGrid: it begins with MFkwEwYHKoZIzj0C"
+            }
+            Self::TwilioSelector => "drop them",
+            Self::SharedKey(_) => "give each webhook a key of its own, or both routes one upstream",
+            Self::OnlyPost => "write methods = [\"POST\"], or drop the line",
             Self::SpacedToken => "copy the token alone: 32 hex digits",
             Self::TokenSource => {
                 "write { env = \"NAME\" }, { file = \"PATH\" }, { credential = \"NAME\" } or \"TOKEN\""
@@ -305,6 +342,7 @@ impl FaultKind {
                 | Self::RetriesWithoutWindow
                 | Self::DuplicatePath
                 | Self::RemovedHttp2
+                | Self::OnlyPost
                 | Self::Method
                 | Self::Status
                 | Self::TooSmall(_)

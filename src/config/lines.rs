@@ -29,7 +29,7 @@ pub struct RouteLines {
     pub public_url: Option<usize>,
     /// `allowed_hosts`
     pub allowed_hosts: Option<usize>,
-    /// `auth_tokens`, else `accounts_file`
+    /// The keys of the route's own scheme; else `auth_tokens` or `accounts_file` at the top
     pub auth_tokens: Option<usize>,
     /// `methods`
     pub methods: Option<usize>,
@@ -55,7 +55,10 @@ impl Lines {
             public_url: line(&at, route.value.public_url.as_ref()).or(top.public_url),
             allowed_hosts: first_line(&at, route.value.allowed_hosts.as_deref())
                 .or(top.allowed_hosts),
-            auth_tokens: line(&at, route.value.auth_tokens.as_ref()).or(top.auth_tokens),
+            auth_tokens: line(&at, route.value.auth_tokens.as_ref())
+                .or_else(|| line(&at, route.value.verification_keys.as_ref()))
+                .or_else(|| line(&at, route.value.shared_secrets.as_ref()))
+                .or(top.auth_tokens),
             methods: line(&at, route.value.methods.as_ref()).or(top.methods),
         };
         let mut routes: Vec<RouteLines> = raw.route.iter().map(of_route).collect();

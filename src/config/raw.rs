@@ -159,7 +159,8 @@ pub struct RawUpstreamTls {
 pub struct RawRoute {
     /// One path ("/voice") or a subtree ("/sms/*").
     pub path: Option<Located<String>>,
-    /// "twilio" (default): signed requests only. "public": forwarded unverified.
+    /// "twilio" (default), "sendgrid" or "segment": requests that this sender signed. "public":
+    /// forwarded unverified.
     pub access: RawAccess,
     /// Overrides the key at the top.
     pub public_url: Option<Located<RawUrls>>,
@@ -169,7 +170,13 @@ pub struct RawRoute {
     pub allowed_hosts: Option<Vec<Located<String>>>,
     /// Overrides the key at the top.
     pub auth_tokens: Option<Located<Vec<Located<RawToken>>>>,
-    /// Overrides the key at the top.
+    /// With access = "sendgrid": SendGrid's verification keys; one of them must have signed.
+    pub verification_keys: Option<Located<Vec<Located<RawToken>>>>,
+    /// With access = "sendgrid": how far the signed timestamp may be from now. Default: any time.
+    pub max_age: Option<Located<HumanDuration>>,
+    /// With access = "segment": shared secrets; one of them must have signed.
+    pub shared_secrets: Option<Located<Vec<Located<RawToken>>>>,
+    /// Overrides the key at the top. With access = "sendgrid" or "segment": POST.
     pub methods: Option<Located<Vec<Located<String>>>>,
     /// Overrides the key at the top.
     pub allow_empty_form: Option<bool>,
@@ -193,14 +200,18 @@ pub struct RawRoute {
     pub replay_retries: Option<Located<u32>>,
 }
 
-/// Whether a route verifies signatures.
+/// Whose signatures a route verifies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Access")]
 pub enum RawAccess {
-    /// Signed requests only.
+    /// Twilio's, over the URL and the body.
     #[default]
     Twilio,
+    /// SendGrid's, over a timestamp and the body.
+    SendGrid,
+    /// Segment's, over the body.
+    Segment,
     /// Forwarded unverified.
     Public,
 }

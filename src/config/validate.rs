@@ -4,6 +4,7 @@ mod accounts;
 mod keys;
 mod limits;
 mod public_url;
+mod schemes;
 mod sockets;
 mod tls;
 mod trust;
@@ -186,12 +187,13 @@ impl Validator<'_> {
                 self.record_fault(&path.location, "route.path", FaultKind::DuplicatePath);
             }
             if let Some(route) = route {
-                locations.push(&raw.location);
+                locations.push(raw);
                 routes.push(route);
             }
         }
         self.warn_of_public(&locations, &routes);
         self.warn_of_unenforced(&locations, &routes);
+        self.reject_shared_keys(&locations, &routes);
         routes
     }
 
@@ -300,10 +302,23 @@ impl Validator<'_> {
         located: &Located<RawRoute>,
         inherited: Option<&Arc<Keyring>>,
     ) -> Option<Access> {
-        match (located.value.access, &located.value.auth_tokens) {
+        let raw = &located.value;
+        self.reject_unused_keys(raw);
+        match (raw.access, &raw.auth_tokens) {
             (RawAccess::Public, None) => Some(Access::Public),
+            (RawAccess::SendGrid, None) => {
+                self.load_sendgrid(located).map(|scheme| Access::Body(Arc::new(scheme)))
+            }
+            (RawAccess::Segment, None) => {
+                self.load_segment(located).map(|scheme| Access::Body(Arc::new(scheme)))
+            }
             (RawAccess::Public, Some(tokens)) => {
                 self.record_fault(&tokens.location, "route.auth_tokens", FaultKind::UnusedToken);
+                None
+            }
+            (RawAccess::SendGrid | RawAccess::Segment, Some(tokens)) => {
+                let kind = FaultKind::UnusedKey("twilio");
+                self.record_fault(&tokens.location, "route.auth_tokens", kind);
                 None
             }
             (RawAccess::Twilio, Some(tokens)) => {
@@ -330,9 +345,11 @@ impl Validator<'_> {
 
     fn validate_methods(&mut self, raw: &RawRoute) -> Vec<Box<str>> {
         let top = self.raw;
-        let Some(methods) = raw.methods.as_ref().or(top.methods.as_ref()) else {
-            return vec!["GET".into(), "POST".into()];
+        let methods = match raw.access {
+            RawAccess::SendGrid | RawAccess::Segment => return self.validate_post(raw),
+            RawAccess::Twilio | RawAccess::Public => raw.methods.as_ref().or(top.methods.as_ref()),
         };
+        let Some(methods) = methods else { return vec!["GET".into(), "POST".into()] };
         if methods.value.is_empty() {
             self.record_fault(&methods.location, "methods", FaultKind::Method);
         }
@@ -344,6 +361,16 @@ impl Validator<'_> {
             }
         }
         methods.value.iter().map(|method| method.value.as_str().into()).collect()
+    }
+
+    /// Accepts POST alone, where the method is not signed. Methods at the top are for other routes.
+    fn validate_post(&mut self, raw: &RawRoute) -> Vec<Box<str>> {
+        if let Some(methods) = &raw.methods
+            && (methods.value.is_empty() || methods.value.iter().any(|text| text.value != "POST"))
+        {
+            self.record_fault(&methods.location, "route.methods", FaultKind::OnlyPost);
+        }
+        vec!["POST".into()]
     }
 
     /// Validates the statuses of a route, or those at the top. Inherited ones are not checked again.

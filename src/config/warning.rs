@@ -22,6 +22,14 @@ pub enum WarningKind {
     /// A public route whose pattern overlaps a guarded one: the app may route such a path differently.
     #[error("{0} is public and overlaps {1}, which is guarded: anyone can reach the app there")]
     PublicMeetsGuarded(Pattern, Pattern),
+    /// A subtree whose sender signs no URL.
+    #[error(
+        "{0} is a subtree, and this sender does not sign the URL: a captured request can be sent to any path below it"
+    )]
+    UnsignedSubtree(Pattern),
+    /// A SendGrid route that accepts any timestamp.
+    #[error("no max_age: a captured request can be sent again at any time")]
+    NoMaxAge,
     /// A route that forwards unproven requests for now.
     #[error("{0} is NOT ENFORCED: unproven requests are logged as observed, and reach the app")]
     Unenforced(Pattern),

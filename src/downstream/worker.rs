@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::state::Shared;
 use crate::limits::{Limits, Reservation};
@@ -13,6 +13,8 @@ use crate::upstream::Forwarder;
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) forwarder: Forwarder,
+    /// Held while a request is judged whose verification costs as much as dozens of others.
+    pub(super) costly_turn: Mutex<()>,
 }
 
 impl Worker {
@@ -20,7 +22,7 @@ impl Worker {
     pub(super) fn new(shared: Arc<Shared>, alive: mpsc::Sender<()>) -> Self {
         let (in_flight, idle) = (&shared.in_flight_limit, &shared.idle_upstream_limit);
         let forwarder = Forwarder::new(Arc::clone(in_flight), Arc::clone(idle), alive);
-        Self { shared, forwarder }
+        Self { shared, forwarder, costly_turn: Mutex::default() }
     }
 
     /// Reserves memory for what is neither a body nor proven: a large head, an HTTP/2 stream.

@@ -71,6 +71,14 @@ fn is_canonical(value: &Value, body: &[u8]) -> bool {
     serialised(value).iter().any(|text| text == body.trim_ascii())
 }
 
+/// The JSON as it may have been before a serialiser wrote it anew; nothing for another body.
+pub(super) fn rewritten(body: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
+    let mut texts = respelled(body.trim_ascii());
+    texts.extend(serialised(&value));
+    texts
+}
+
 /// The value as the usual libraries write it.
 fn serialised(value: &Value) -> Vec<Vec<u8>> {
     let compact = value.to_string().into_bytes();

@@ -12,6 +12,7 @@
 //! | `origins`, `path`, `query`, `parameters`, `texts`, `header` | the hypotheses, by kind |
 //! | `difference` | names the differences between the signed and the expected URL |
 //! | `body` | what a proven URL says of a body that it covers by hash |
+//! | `signed_body` | routes whose sender signs the body and no URL |
 //! | `verdict` | labels of what was found |
 //! | `hints` | the likeliest mistakes where no MAC matched |
 //! | `render` | sentences, without secrets and values |
@@ -31,6 +32,7 @@ mod plan;
 mod query;
 mod render;
 mod search;
+mod signed_body;
 mod texts;
 mod trust;
 mod url;
@@ -40,6 +42,8 @@ pub use case::Case;
 use facts::Facts;
 pub use label::{Label, Site};
 pub use search::{MAX_HASHED, MAX_MACS};
+
+use crate::routes::Access;
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,9 @@ pub struct Mistake {
 #[must_use]
 pub fn explain(case: Case<'_>) -> Explanation {
     let facts = Facts::new(case);
+    if let Some(Access::Body(scheme)) = facts.route.map(|route| &route.access) {
+        return signed_body::explain(&facts, scheme);
+    }
     let mut search = plan::search(&facts);
     let mistakes = match search.found.take() {
         Some(found) => verdict::mistakes(&facts, &found),

@@ -51,7 +51,7 @@ fn keys<'a>(facts: &Facts<'a>) -> Vec<Trial<'a>> {
 fn has_accounts(facts: &Facts<'_>) -> bool {
     facts.route.is_none_or(|route| match &route.access {
         Access::Twilio(keyring) => keyring.accounts() > 0,
-        Access::Public => false,
+        Access::Body(_) | Access::Public => false,
     })
 }
 

@@ -39,7 +39,8 @@ pub struct EffectiveOrigin {
 /// Reason for admission.
 #[derive(Clone, Debug)]
 pub enum Proven {
-    /// A configured key signed exactly this URL and exactly this body.
+    /// A configured key signed exactly this URL and exactly this body; where the route's scheme signs
+    /// no URL, exactly this body.
     Signed(Proof),
     /// The configuration declares the route public.
     DeclaredPublic,
@@ -96,7 +97,7 @@ impl Admitted {
     #[must_use]
     pub fn effective_origin(&self) -> EffectiveOrigin {
         let forwarded = self.forwarded.as_deref();
-        let signed = self.proven.proof().map(|proof| proof.scheme);
+        let signed = self.proven.proof().and_then(|proof| proof.scheme);
         let scheme = signed.or(self.scheme).map(Scheme::name);
         EffectiveOrigin { scheme, host: forwarded.map(Origin::authority) }
     }

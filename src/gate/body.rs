@@ -45,13 +45,14 @@ pub(super) fn announces_more_than(limit: u64, body: &impl RequestBody) -> bool {
     body.exact_len().is_some_and(|exact_len| exact_len > limit)
 }
 
-/// Reads the whole body.
+/// Reads the whole body behind `prefix`, which is not counted.
 pub(super) async fn read(
     mut body: impl RequestBody,
+    prefix: &[u8],
     bounds: &Bounds,
     reservation: &mut Reservation,
 ) -> Result<Bytes, Refusal> {
-    let mut whole = BytesMut::new();
+    let mut whole = BytesMut::from(prefix);
     let mut length: u64 = 0;
     let mut began = None; // reading the clock is skipped when the whole body is buffered already
     while body.exact_len() != Some(0) {
@@ -76,8 +77,20 @@ pub(super) async fn read(
         if !reservation.try_grow(more) {
             return Err(Refusal::Overloaded);
         }
+        reserve_rest(&mut whole, length, body.exact_len());
     }
     Ok(whole.freeze())
+}
+
+/// Allocates the rest of a body at once when a quarter of it has arrived: doubling a buffer again
+/// and again copies it, and holds it twice meanwhile. Not before: a client that only announces a
+/// long body would take its address space.
+fn reserve_rest(whole: &mut BytesMut, arrived: u64, left: Option<u64>) {
+    if let Some(left) = left
+        && arrived >= left / 3
+    {
+        whole.reserve(usize::try_from(left).unwrap_or(0));
+    }
 }
 
 /// Polls the future once. Returns `None` when it is pending.

@@ -1,8 +1,12 @@
 //! A request before its judgement.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use smallvec::{SmallVec, smallvec};
 
 use super::{
@@ -12,9 +16,12 @@ use super::{
 use crate::http1::{FieldName, Fields, FramedHead, RequestHead, Version};
 use crate::limits::{Limits, MemoryBudget, Reservation};
 use crate::routes::{Access, Route, Table};
-use crate::signature::{BodyKind, Keyring, Message, Origin, Selector, Signature, verify};
+use crate::signature::{
+    BodyKind, BodyScheme, BodySignature, Keyring, Message, Origin, Selector, Signature,
+    signature_fields, verify,
+};
 
-/// A request for a known route that claims to come from Twilio. `S` is the stage: only a
+/// A request for a known route that claims to come from the sender of that route. `S` is the stage: only a
 /// [`Complete`] claim can be judged.
 #[derive(Debug)]
 pub struct Claim<S> {
@@ -34,15 +41,16 @@ pub struct Unread<B> {
 /// Stage: the whole body has been read.
 #[derive(Debug)]
 pub struct Complete {
-    body: Bytes,
+    /// The body, after the text of [`Evidence::prefix`].
+    text: Bytes,
     reservation: Reservation,
     credentials: Credentials,
 }
 
 /// Credentials in the head.
 struct Credentials {
-    /// `X-Twilio-Signature`; `None` on a public route, and where it is `observed` to be unusable.
-    signature: Option<Signature>,
+    /// [`Evidence::None`] on a public route, and where it is `observed` to be unusable.
+    evidence: Evidence,
     /// The public origin that the request claims.
     origin: ClaimedOrigin,
     /// The first reason that the head would be refused for, on a route with `enforce = false`.
@@ -60,11 +68,35 @@ enum ClaimedOrigin {
     ByHost,
 }
 
+/// The signature in the head, by the route's scheme.
+enum Evidence {
+    /// None: the route is public.
+    None,
+    /// `X-Twilio-Signature`.
+    Twilio(Signature),
+    /// That of a scheme that signs the body.
+    Body(Box<BodySignature>),
+}
+
+impl Evidence {
+    const fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// The text that is signed before the body. The body is read behind it, so that both are
+    /// verified as one text without a copy.
+    fn prefix(&self) -> &[u8] {
+        match self {
+            Self::None | Self::Twilio(_) => b"",
+            Self::Body(signature) => signature.prefix(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let signature = self.signature.as_ref().map(|_| "…");
         f.debug_struct("Credentials")
-            .field("signature", &signature)
+            .field("is_signed", &self.evidence.is_some())
             .field("origin", &self.origin)
             .finish()
     }
@@ -88,7 +120,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
     ) -> Result<Self, Refused> {
         let head = Arc::clone(head.head());
         let route = table.find(head.path()).cloned();
-        let signed = head.fields.contains(FieldName::TwilioSignature);
+        let signed = is_signed(&head.fields, route.as_deref());
         let refuse = |reason, route| Err(Refused::unread(reason, route));
         match route {
             Some(route) if signed || route.is_public() || route.is_unenforced() => {
@@ -114,7 +146,7 @@ impl<B: RequestBody> Claim<Unread<B>> {
         budget: &Arc<MemoryBudget>,
     ) -> Result<Claim<Complete>, Refused> {
         let Self { head, route, stage: Unread { body, peer, credentials } } = self;
-        let signed = credentials.signature.is_some();
+        let signed = credentials.evidence.is_some();
         let exact_len = body.exact_len().unwrap_or(u64::MAX);
         let mut reservation = budget.reserve(limits.max_buffered_bytes, exact_len, signed, peer);
         let bounds = body::Bounds {
@@ -122,9 +154,10 @@ impl<B: RequestBody> Claim<Unread<B>> {
             timeout: limits.body_timeout,
             min_rate: limits.min_body_rate,
         };
-        match body::read(body, &bounds, &mut reservation).await {
-            Ok(body) => {
-                Ok(Claim { head, route, stage: Complete { body, reservation, credentials } })
+        let prefix = credentials.evidence.prefix();
+        match body::read(body, prefix, &bounds, &mut reservation).await {
+            Ok(text) => {
+                Ok(Claim { head, route, stage: Complete { text, reservation, credentials } })
             }
             Err(reason) => Err(Refused::unread(reason, Some(route))),
         }
@@ -135,7 +168,15 @@ impl Claim<Complete> {
     /// Returns the length of the body in bytes.
     #[must_use]
     pub fn body_length(&self) -> u64 {
-        u64::try_from(self.stage.body.len()).unwrap_or(u64::MAX)
+        let prefix = self.stage.credentials.evidence.prefix().len();
+        let length = self.stage.text.len().saturating_sub(prefix);
+        u64::try_from(length).unwrap_or(u64::MAX)
+    }
+
+    /// Returns whether to judge it costs as much as dozens of ordinary requests.
+    #[must_use]
+    pub fn is_costly(&self) -> bool {
+        matches!(&self.route.access, Access::Body(scheme) if scheme.is_costly())
     }
 
     /// Judges the request. MACs are compared in constant time. `replays` is used only on a route with a
@@ -144,13 +185,15 @@ impl Claim<Complete> {
     /// # Errors
     /// [`Refused`]: not covered, not signed, not for this account, or replayed.
     pub fn judge(self, replays: &ReplayCache) -> Result<Admitted, Refused> {
-        let Self { head, route, stage: Complete { body, reservation, credentials } } = self;
+        let Self { head, route, stage: Complete { text, reservation, credentials } } = self;
         let origins = credentials.origin.of(&route, host(&head));
         let scheme = origins.first().map(|origin| origin.scheme());
-        let proven = decide(&head, &body, &route, &origins, &credentials, replays);
+        let proven = decide(&head, &text, &route, &origins, &credentials, replays);
         drop(origins);
         let proven = proven
             .or_else(|reason| Ok((Proven::Unenforced(Unenforced::observe(&route, reason)?), None)));
+        let mut body = text;
+        body.advance(credentials.evidence.prefix().len().min(body.len()));
         let forwarded = credentials.origin.into_stated();
         match proven {
             Ok((proven, replay)) => {
@@ -190,7 +233,7 @@ fn examine(
         Ok(())
     };
     // A request without a signature is refused for that, whatever else is wrong.
-    if !route.is_public() && !head.fields.contains(FieldName::TwilioSignature) {
+    if !route.is_public() && !is_signed(&head.fields, Some(route)) {
         observe(Refusal::MissingSignature)?;
     }
     let origin = match public_origin(head, peer, route, table) {
@@ -206,20 +249,30 @@ fn examine(
     if !route.accepts(head.method()) {
         return Err(Refusal::MethodNotAllowed);
     }
-    let signature = match &route.access {
-        Access::Public => None,
-        Access::Twilio(keyring) => match usable_signature(head, keyring) {
-            Ok(signature) => Some(signature),
-            Err(reason) => {
-                observe(reason)?;
-                None
-            }
-        },
+    let evidence = match evidence(head, route) {
+        Ok(evidence) => evidence,
+        Err(reason) => {
+            observe(reason)?;
+            Evidence::None
+        }
     };
     if body::announces_more_than(route.max_body_bytes, body) {
         return Err(Refusal::BodyTooLarge);
     }
-    Ok(Credentials { signature, origin, observed })
+    Ok(Credentials { evidence, origin, observed })
+}
+
+/// Returns the signature by the route's scheme, if a key of the route could have made it.
+fn evidence(head: &RequestHead, route: &Route) -> Result<Evidence, Refusal> {
+    match &route.access {
+        Access::Public => Ok(Evidence::None),
+        Access::Twilio(keyring) => usable_signature(head, keyring).map(Evidence::Twilio),
+        Access::Body(scheme) => {
+            let signature = scheme.read(&|name| head.fields.named(name).collect());
+            let signature = signature.map_err(|_| Refusal::MalformedSignature)?;
+            Ok(Evidence::Body(Box::new(signature)))
+        }
+    }
 }
 
 /// Returns the signature, if a key of the route could have made it.
@@ -269,10 +322,10 @@ fn public_origin(
     }
 }
 
-/// Decides with the whole request at hand.
+/// Decides with the whole request at hand. `text` is the body, after [`Evidence::prefix`].
 fn decide(
     head: &RequestHead,
-    body: &[u8],
+    text: &[u8],
     route: &Route,
     origins: &[&Origin],
     credentials: &Credentials,
@@ -281,16 +334,18 @@ fn decide(
     if let Some(observed) = credentials.observed {
         return Ok((Proven::Unenforced(observed), None));
     }
-    let keyring = match &route.access {
-        Access::Public => return Ok((Proven::DeclaredPublic, None)),
-        Access::Twilio(keyring) => keyring,
-    };
-    let Some(signature) = &credentials.signature else { return Err(Refusal::MissingSignature) };
-    if origins.is_empty() {
-        return Err(Refusal::UnknownHost);
+    match (&route.access, &credentials.evidence) {
+        (Access::Public, _) => Ok((Proven::DeclaredPublic, None)),
+        (Access::Twilio(_), Evidence::Twilio(_)) if origins.is_empty() => Err(Refusal::UnknownHost),
+        (Access::Twilio(keyring), Evidence::Twilio(signature)) => {
+            let proven = prove(head, text, route, origins, keyring, signature)?;
+            Ok((proven, reserve_pass(route, || signature.mac(), replays)?))
+        }
+        (Access::Body(scheme), Evidence::Body(signature)) => {
+            prove_body(head, text, route, scheme, signature, replays)
+        }
+        (Access::Twilio(_) | Access::Body(_), _) => Err(Refusal::MissingSignature),
     }
-    let proven = prove(head, body, route, origins, keyring, signature)?;
-    Ok((proven, reserve_pass(route, signature, replays)?))
 }
 
 /// Proves that a configured key signed exactly this URL and exactly this body.
@@ -321,14 +376,47 @@ fn unknown_account(reason: Refusal, head: &RequestHead, body: &[u8]) -> Option<B
     message.named_account().map(Into::into)
 }
 
-/// Reserves a pass for this signature on a route with a `replay_window`.
+/// Proves that a configured key signed exactly this body, and reserves its pass. `text` is the
+/// signed text: what the scheme signs before the body, and the body.
+fn prove_body(
+    head: &RequestHead,
+    text: &[u8],
+    route: &Route,
+    scheme: &BodyScheme,
+    signature: &BodySignature,
+    replays: &ReplayCache,
+) -> Result<(Proven, Option<ReplayReservation>), Refusal> {
+    // An app would read other data than was signed: no scheme signs these fields.
+    let is_ambiguous = head.fields.all(FieldName::ContentType).nth(1).is_some();
+    if is_ambiguous || head.fields.contains(FieldName::ContentEncoding) {
+        return Err(Refusal::BodyNotCovered);
+    }
+    let signed = scheme.verify(signature, text, SystemTime::now())?;
+    let replay = reserve_pass(route, || signed.digest(), replays)?;
+    Ok((Proven::Signed(signed.proof()), replay))
+}
+
+/// Reserves a pass for what was signed, by its digest, on a route with a `replay_window`.
 fn reserve_pass(
     route: &Route,
-    signature: &Signature,
+    digest: impl FnOnce() -> [u8; 32],
     replays: &ReplayCache,
 ) -> Result<Option<ReplayReservation>, Refusal> {
-    let reserve = |rule| replays.reserve(signature, rule, Instant::now());
+    let reserve = |rule| replays.reserve(digest(), rule, Instant::now());
     route.replay.map(|rule| reserve(rule).ok_or(Refusal::Replayed)).transpose()
+}
+
+/// Returns whether the request has the signature field of its route. Without a route, that of any
+/// scheme will do: the log then names the unknown path.
+fn is_signed(fields: &Fields, route: Option<&Route>) -> bool {
+    match route.map(|route| &route.access) {
+        Some(Access::Twilio(_) | Access::Public) => fields.contains(FieldName::TwilioSignature),
+        Some(Access::Body(scheme)) => fields.named(scheme.signature_field()).next().is_some(),
+        None => {
+            let has = |name: &&str| fields.named(name).next().is_some();
+            fields.contains(FieldName::TwilioSignature) || signature_fields().iter().any(has)
+        }
+    }
 }
 
 /// Returns `Host`, or an empty string when it is absent or not UTF-8.

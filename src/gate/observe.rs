@@ -40,7 +40,8 @@ const fn is_lack_of_proof(reason: Refusal) -> bool {
         | Refusal::AccountMismatch
         | Refusal::UnknownKey
         | Refusal::UnknownAccount
-        | Refusal::Replayed => true,
+        | Refusal::Replayed
+        | Refusal::Stale => true,
         Refusal::UnknownRoute
         | Refusal::MethodNotAllowed
         | Refusal::UnsafePath

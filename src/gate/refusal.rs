@@ -12,7 +12,7 @@ use crate::signature::{NotCovered, Unproven};
 /// constant line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// No `X-Twilio-Signature`.
+    /// No signature field of the route's scheme, such as `X-Twilio-Signature`.
     MissingSignature,
     /// No route has this path.
     UnknownRoute,
@@ -44,13 +44,15 @@ pub enum Refusal {
     UnknownAccount,
     /// The signature was admitted before, within the route's `replay_window`.
     Replayed,
+    /// The signed timestamp is further from now than the route's `max_age`.
+    Stale,
     /// The memory budget for bodies is exhausted.
     Overloaded,
 }
 
 impl Refusal {
     /// All reasons, in the order of the variants: counters are indexed by `self as usize`.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MissingSignature,
         Self::UnknownRoute,
         Self::UnknownHost,
@@ -67,6 +69,7 @@ impl Refusal {
         Self::UnknownKey,
         Self::UnknownAccount,
         Self::Replayed,
+        Self::Stale,
         Self::Overloaded,
     ];
 
@@ -90,6 +93,7 @@ impl Refusal {
             Self::UnknownKey => "unknown_key",
             Self::UnknownAccount => "unknown_account",
             Self::Replayed => "replayed",
+            Self::Stale => "stale",
             Self::Overloaded => "overloaded",
         }
     }
@@ -117,6 +121,7 @@ impl Refusal {
             | Self::BodyTimeout
             | Self::BodyIncomplete
             | Self::Replayed
+            | Self::Stale
             | Self::Overloaded => false,
         }
     }
@@ -135,6 +140,7 @@ impl From<Unproven> for Refusal {
             Unproven::UnknownAccount => Self::UnknownAccount,
             Unproven::Mismatch => Self::SignatureMismatch,
             Unproven::OtherAccount => Self::AccountMismatch,
+            Unproven::Stale => Self::Stale,
         }
     }
 }

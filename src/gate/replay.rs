@@ -2,9 +2,10 @@
 //!
 //! A signature covers no time, so anybody who has seen a request can send it again. A route can
 //! bound how often one signature passes within a window: once, and `replay_retries` times more,
-//! since Twilio itself repeats requests. Repeats are counted by the signature alone: target and body
-//! add nothing that it does not cover, a body can be spelled in many ways that are signed alike, and
-//! `I-Twilio-Idempotency-Token` is not signed.
+//! since Twilio itself repeats requests. Repeats are counted by what was signed alone: target and body
+//! add nothing that a MAC does not cover, a body can be spelled in many ways that are signed alike,
+//! and `I-Twilio-Idempotency-Token` is not signed. Of an ECDSA signature the signed text counts and
+//! not the signature, which has a valid twin.
 //!
 //! An entry counts once a byte of the request may have reached the app: a request that was refused
 //! for overload, or whose app was unreachable, can be sent again. Between judgement and that byte it
@@ -20,7 +21,6 @@ use std::{
 };
 
 use crate::routes::Replay;
-use crate::signature::Signature;
 
 /// Most entries; the oldest is dropped for a new one. Only proven requests make entries.
 const MAX_ENTRIES: usize = 65_536;
@@ -33,13 +33,13 @@ pub struct ReplayCache {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_signature: HashMap<SignatureDigest, Entry>,
-    /// Signatures and the ends of their windows, the oldest first.
-    order: VecDeque<(SignatureDigest, Instant)>,
+    by_digest: HashMap<Digest, Entry>,
+    /// Digests and the ends of their windows, the oldest first.
+    order: VecDeque<(Digest, Instant)>,
 }
 
-/// The MAC, zero-padded.
-type SignatureDigest = [u8; 32];
+/// Identifies what was signed: Twilio's MAC, zero-padded, or a hash of the signed text and its key.
+type Digest = [u8; 32];
 
 #[derive(Debug)]
 struct Entry {
@@ -53,24 +53,23 @@ struct Entry {
 #[must_use]
 pub struct ReplayReservation {
     cache: ReplayCache,
-    digest: SignatureDigest,
+    digest: Digest,
     /// The end of the window that it counts in.
     until: Instant,
     is_committed: bool,
 }
 
 impl ReplayCache {
-    /// Reserves a pass for this signature; `None` if it has none left within the window.
+    /// Reserves a pass for what has this digest; `None` if it has none left within the window.
     pub(super) fn reserve(
         &self,
-        signature: &Signature,
+        digest: Digest,
         rule: Replay,
         now: Instant,
     ) -> Option<ReplayReservation> {
-        let digest = signature.mac();
         let mut entries = self.lock();
         entries.forget(now);
-        let until = match entries.by_signature.get_mut(&digest) {
+        let until = match entries.by_digest.get_mut(&digest) {
             Some(entry) if entry.until > now && entry.count > rule.retries => return None,
             Some(entry) if entry.until > now && entry.count > 0 => {
                 entry.count = entry.count.saturating_add(1);
@@ -78,7 +77,7 @@ impl ReplayCache {
             }
             _ => {
                 let until = now.checked_add(rule.window).unwrap_or(now);
-                entries.by_signature.insert(digest, Entry { until, count: 1 });
+                entries.by_digest.insert(digest, Entry { until, count: 1 });
                 entries.order.push_back((digest, until));
                 until
             }
@@ -104,7 +103,7 @@ impl Drop for ReplayReservation {
         if self.is_committed {
             return;
         }
-        if let Some(entry) = self.cache.lock().by_signature.get_mut(&self.digest)
+        if let Some(entry) = self.cache.lock().by_digest.get_mut(&self.digest)
             && entry.until == self.until
         {
             entry.count = entry.count.saturating_sub(1);
@@ -118,9 +117,9 @@ impl Entries {
         while let Some((digest, until)) = self.order.front()
             && (*until <= now || self.order.len() >= MAX_ENTRIES)
         {
-            // A newer entry of the same signature has a place of its own in the order.
-            if self.by_signature.get(digest).is_some_and(|entry| entry.until == *until) {
-                self.by_signature.remove(digest);
+            // A newer entry of the same digest has a place of its own in the order.
+            if self.by_digest.get(digest).is_some_and(|entry| entry.until == *until) {
+                self.by_digest.remove(digest);
             }
             self.order.pop_front();
         }
@@ -134,18 +133,17 @@ mod tests {
 
     const RULE: Replay = Replay { window: Duration::from_secs(60), retries: 1 };
 
-    fn signature(number: usize) -> Signature {
-        let mut mac = [0; 20];
-        mac[..8].copy_from_slice(&number.to_le_bytes());
-        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, mac);
-        Signature::parse(text.as_bytes()).unwrap()
+    fn digest(number: usize) -> Digest {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_le_bytes());
+        digest
     }
 
     #[test]
     fn a_signature_passes_once_and_as_often_again_as_the_rule_allows() {
         let (cache, now) = (ReplayCache::default(), Instant::now());
         let pass = |number, now| {
-            let reservation = cache.reserve(&signature(number), RULE, now);
+            let reservation = cache.reserve(digest(number), RULE, now);
             reservation.map(ReplayReservation::commit).is_some()
         };
         assert!(pass(1, now) && pass(1, now));
@@ -158,34 +156,34 @@ mod tests {
     fn a_reservation_that_is_dropped_does_not_count() {
         let (cache, now) = (ReplayCache::default(), Instant::now());
         let rule = Replay { retries: 0, ..RULE };
-        let first = cache.reserve(&signature(1), rule, now).unwrap();
-        assert!(cache.reserve(&signature(1), rule, now).is_none(), "two at once");
+        let first = cache.reserve(digest(1), rule, now).unwrap();
+        assert!(cache.reserve(digest(1), rule, now).is_none(), "two at once");
         drop(first);
         let later = now + RULE.window / 2;
-        cache.reserve(&signature(1), rule, later).unwrap().commit();
-        assert!(cache.reserve(&signature(1), rule, later).is_none());
-        assert!(cache.reserve(&signature(1), rule, now + RULE.window).is_none(), "a new window");
-        assert!(cache.reserve(&signature(1), rule, later + RULE.window).is_some());
+        cache.reserve(digest(1), rule, later).unwrap().commit();
+        assert!(cache.reserve(digest(1), rule, later).is_none());
+        assert!(cache.reserve(digest(1), rule, now + RULE.window).is_none(), "a new window");
+        assert!(cache.reserve(digest(1), rule, later + RULE.window).is_some());
     }
 
     #[test]
     fn a_reservation_of_an_earlier_window_takes_nothing_from_a_later_one() {
         let (cache, now) = (ReplayCache::default(), Instant::now());
         let rule = Replay { retries: 0, ..RULE };
-        let early = cache.reserve(&signature(1), rule, now).unwrap();
+        let early = cache.reserve(digest(1), rule, now).unwrap();
         let later = now + RULE.window;
-        cache.reserve(&signature(1), rule, later).unwrap().commit();
+        cache.reserve(digest(1), rule, later).unwrap().commit();
         drop(early);
-        assert!(cache.reserve(&signature(1), rule, later).is_none());
+        assert!(cache.reserve(digest(1), rule, later).is_none());
     }
 
     #[test]
     fn the_number_of_entries_is_bounded() {
         let (cache, now) = (ReplayCache::default(), Instant::now());
         for number in 0..MAX_ENTRIES + 10 {
-            cache.reserve(&signature(number), RULE, now).unwrap().commit();
+            cache.reserve(digest(number), RULE, now).unwrap().commit();
         }
         let entries = cache.entries.lock().unwrap();
-        assert_eq!((entries.by_signature.len(), entries.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
+        assert_eq!((entries.by_digest.len(), entries.order.len()), (MAX_ENTRIES, MAX_ENTRIES));
     }
 }

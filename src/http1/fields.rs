@@ -136,6 +136,13 @@ impl Fields {
         named.map(|line| line.value.slice(&self.bytes))
     }
 
+    /// Iterates over the values of the lines with a name that need not be an inspected one, in any
+    /// case.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let is = move |field: &Field<'_>| field.raw_name.eq_ignore_ascii_case(name.as_bytes());
+        self.iter().filter(is).map(|field| field.value)
+    }
+
     /// Returns the value of the first line with this name.
     #[must_use]
     pub fn get(&self, name: FieldName) -> Option<&[u8]> {

@@ -19,7 +19,7 @@ pub use tls::ClientTls;
 pub use trust::{Trust, TrustFault};
 pub use upstream::{Address, SocketFault, Upstream, UpstreamFault, socket_path};
 
-use crate::signature::{Keyring, Origin, QueryOrder};
+use crate::signature::{BodyScheme, Keyring, Origin, QueryOrder};
 
 /// One `[[route]]`, with everything it inherits.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub struct Route {
     pub replay: Option<Replay>,
 }
 
-/// The limit on repeated use of one signature.
+/// The limit on repeated use of one signature, or of one signed text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replay {
     /// The time for which a signature is remembered.
@@ -70,6 +70,8 @@ pub struct Replay {
 pub enum Access {
     /// A signature by one of these keys.
     Twilio(Arc<Keyring>),
+    /// A signature by another scheme, over the body and not over the URL.
+    Body(Arc<BodyScheme>),
     /// None: configured with `access = "public"`.
     Public,
 }

@@ -94,11 +94,11 @@ impl Table {
     /// Whether some app might read this path, found on `route`, as one of another route.
     ///
     /// Never on an exact route, which matches byte for byte. A subtree refuses ambiguous spellings,
-    /// and paths whose looser reading belongs to a route with other keys. A sole guarded route has
-    /// no other one to be confused with.
+    /// and paths whose looser reading belongs to a route with other keys. A sole route has no other
+    /// one to be confused with, if the path is signed.
     #[must_use]
     pub fn is_ambiguous(&self, path: &[u8], route: &Route) -> bool {
-        let sole = self.routes.len() == 1 && !route.is_public();
+        let sole = self.routes.len() == 1 && matches!(route.access, Access::Twilio(_));
         let exact = matches!(route.path, Pattern::Exact(_));
         !exact && !sole && (is_unsafe(path) || self.folds_to_another(path, route))
     }
@@ -132,6 +132,7 @@ fn same_access(left: &Route, right: &Route) -> bool {
     match (&left.access, &right.access) {
         (Access::Public, Access::Public) => true,
         (Access::Twilio(left), Access::Twilio(right)) => Arc::ptr_eq(left, right),
+        (Access::Body(left), Access::Body(right)) => Arc::ptr_eq(left, right),
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
-use super::algorithm::Algorithm;
+use super::{algorithm::Algorithm, form::unhex};
 
 /// A decoded `X-Twilio-Signature`: one MAC, from canonical base64.
 ///
@@ -39,6 +39,31 @@ impl Signature {
         }
         let mac = decoded.first_chunk().copied().ok_or(MalformedSignature)?;
         Ok(Self { mac, algorithm })
+    }
+
+    /// Parses lower-case hex of an HMAC-SHA1.
+    ///
+    /// # Errors
+    /// [`MalformedSignature`] for anything else.
+    pub(super) fn parse_hex(value: &[u8]) -> Result<Self, MalformedSignature> {
+        let mut mac = [0; 20];
+        let is_lower = !value.iter().any(u8::is_ascii_uppercase);
+        let (digits, []) = value.as_chunks::<2>() else { return Err(MalformedSignature) };
+        if digits.len() != mac.len() || !is_lower {
+            return Err(MalformedSignature);
+        }
+        for (byte, [high, low]) in mac.iter_mut().zip(digits) {
+            *byte = unhex(*high, *low).ok_or(MalformedSignature)?;
+        }
+        Self::from_sha1(&mac).ok_or(MalformedSignature)
+    }
+
+    /// Takes the 20 bytes of an HMAC-SHA1.
+    pub(super) fn from_sha1(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 20] = bytes.try_into().ok()?;
+        let mut mac = [0; 32];
+        mac.first_chunk_mut().map(|start: &mut [u8; 20]| *start = *bytes)?;
+        Some(Self { mac, algorithm: Algorithm::HmacSha1 })
     }
 
     /// The algorithm, derived from the length.

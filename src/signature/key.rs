@@ -96,6 +96,16 @@ impl Key {
         }
     }
 
+    /// Signs `text`. Returns lower-case hex, as Segment writes it.
+    #[must_use]
+    pub fn sign_hex(&self, text: &[u8]) -> String {
+        let hex = |mac: &[u8]| mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        match &self.state {
+            State::Sha1(keyed) => hex(&mac(keyed, [text])),
+            State::Sha256(keyed) => hex(&mac(keyed, [text])),
+        }
+    }
+
     /// Whether `signature` is this key's MAC over the concatenated parts. Constant time.
     pub(super) fn signed(&self, signature: &Signature, parts: [&[u8]; 3]) -> bool {
         match (&self.state, signature.algorithm()) {

@@ -1,4 +1,4 @@
-//! Verifies Twilio's signatures. Pure: bytes in, decision out; no I/O, no HTTP types, no clock, no
+//! Verifies the signatures of webhooks. Pure: bytes in, decision out; no I/O, no HTTP types, no clock, no
 //! logging.
 //!
 //! | file | holds |
@@ -11,9 +11,10 @@
 //! | `origin`, `target` | the two parts of the URL, and their other spellings |
 //! | `reorder` | the query in another order, where a route accepts that |
 //! | `candidates` | the strings that may have been signed, in order |
+//! | `schemes` | the schemes of other senders, which sign the body and no URL |
 //! | `probe` | keys that explain a refusal and can admit nothing |
 //!
-//! The scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
+//! Twilio's scheme: base64 of HMAC over the URL followed, for forms, by every name and value, sorted
 //! (<https://www.twilio.com/docs/usage/security>). `docs/signatures.md` lists the points
 //! that this leaves open.
 
@@ -26,6 +27,7 @@ mod message;
 mod origin;
 mod probe;
 mod reorder;
+mod schemes;
 mod target;
 
 use std::sync::Arc;
@@ -41,6 +43,10 @@ pub use message::{BodyKind, Message, NotCovered};
 pub use origin::{Origin, OriginFault, OriginForm, Port, Scheme, split_port};
 pub use probe::{ProbeKey, TokenShape};
 pub use reorder::QueryOrder;
+pub use schemes::{
+    BodyKey, BodyScheme, BodySignature, Lookup, PublicKey, PublicKeyFault, SignedBody, Values,
+    VerificationKey, signature_fields,
+};
 pub use target::Spelling;
 
 /// The key that signed a message, and the string that it signed.
@@ -51,10 +57,10 @@ pub struct Proof {
     pub key: Arc<str>,
     /// Whether the key was looked up by the account that the request names.
     pub is_of_accounts: bool,
-    /// The string that was signed.
-    pub candidate: Candidate,
-    /// The scheme of the public URL that was signed.
-    pub scheme: Scheme,
+    /// The string that was signed; `None` where no URL is signed.
+    pub candidate: Option<Candidate>,
+    /// The scheme of the public URL that was signed, if one was.
+    pub scheme: Option<Scheme>,
 }
 
 /// The reason for which a message is not proven.
@@ -72,6 +78,9 @@ pub enum Unproven {
     /// Signed by a key that is not valid for the account that the request names.
     #[error("signed by another account's key")]
     OtherAccount,
+    /// Signed at a time that is too far from now.
+    #[error("signed too long ago, or in the future")]
+    Stale,
 }
 
 /// Decides whether one of the keys signed this message at one of these origins.
@@ -103,6 +112,7 @@ pub fn verify(
         .find(|key| key.account().is_none_or(|sid| message.speaks_for(sid, &form)))
         .ok_or(Unproven::OtherAccount)?;
     let is_of_accounts = signer.is_of_accounts();
+    let (candidate, scheme) = (Some(candidate), Some(scheme));
     Ok(Proof { key: Arc::clone(signer.name()), is_of_accounts, candidate, scheme })
 }
 
@@ -135,7 +145,7 @@ mod tests {
         let message = Message::bind(BodyKind::Form, b"/voice", body.as_bytes()).unwrap();
         let origin = Origin::parse(ORIGIN).unwrap();
         let proof = verify(&message, &[&origin], keyring, selector, &signature)?;
-        assert_eq!(proof.candidate.label(), "received");
+        assert_eq!(proof.candidate.unwrap().label(), "received");
         Ok(proof.key.to_string())
     }
 

@@ -170,7 +170,7 @@ impl<'a> AccessLog<'a> {
             verdict: outcome.verdict.label(),
             reason: outcome.verdict.reason(),
             key: proof.map(|proof| &*proof.key),
-            candidate: proof.map(|proof| proof.candidate.label()),
+            candidate: proof.and_then(|proof| Some(proof.candidate?.label())),
             host: unknown_host(outcome),
             account: details.and_then(|details| details.account.as_deref()),
             upstream: error.map(|error| &*error.upstream),

@@ -163,7 +163,9 @@ impl Metrics {
             // 10,000 subaccounts would be as many series for each route; the log names them.
             let key = if proof.is_of_accounts { ACCOUNTS } else { &*proof.key };
             self.keys.with_label_values(&[route.path(), key]).inc();
-            self.candidates.with_label_values(&[&*proof.candidate.label()]).inc();
+            if let Some(candidate) = &proof.candidate {
+                self.candidates.with_label_values(&[&*candidate.label()]).inc();
+            }
         }
     }
 

@@ -255,7 +255,10 @@ fn attributes(outcome: &Outcome, method: Option<&'static str>, id: ExchangeId) -
     add("gatekeeper.upstream_seconds", outcome.upstream.map(|time| time.as_secs_f64().into()));
     let proof = outcome.verdict.proven().and_then(Proven::proof);
     add("gatekeeper.key", proof.map(|proof| proof.key.to_string().into()));
-    add("gatekeeper.candidate", proof.map(|proof| proof.candidate.label().into_owned().into()));
+    add(
+        "gatekeeper.candidate",
+        proof.and_then(|proof| Some(proof.candidate?.label().into_owned().into())),
+    );
     attributes
 }
 

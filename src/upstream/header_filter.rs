@@ -39,7 +39,7 @@ fn is_consumed_by_proxy(field: &Field<'_>) -> bool {
 /// receives of a signed request.
 fn is_end_to_end(name: &[u8]) -> bool {
     let is = |text: &[u8], known: &&str| text.eq_ignore_ascii_case(known.as_bytes());
-    ["host", "authorization", "cookie", "date", "forwarded", "user-agent", "via"]
+    ["host", "authorization", "cookie", "date", "forwarded", "user-agent", "via", "x-signature"]
         .iter()
         .any(|known| is(name, known))
         || ["content-", "x-twilio-", "i-twilio-", "x-forwarded-", "accept", "sec-"]

@@ -42,6 +42,11 @@ fn send_is_accepted_by_gate_and_apps() {
     pytest("test_send.py");
 }
 
+#[test]
+fn sendgrids_libraries_verify_what_send_signs() {
+    pytest("test_sendgrid.py");
+}
+
 /// Runs one file of tests.
 fn pytest(file: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps");

@@ -13,6 +13,16 @@ HEAD = (
 )
 
 
+MAIL = (
+    "POST /sendgrid HTTP/1.1\r\nHost: hooks.example.com\r\n"
+    "Content-Type: multipart/form-data; boundary=xYzZY\r\n"
+    "X-Twilio-Email-Event-Webhook-Timestamp: 1600112502\r\n"
+    "X-Twilio-Email-Event-Webhook-Signature: "
+    "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM=\r\n"
+    "Content-Length: {}\r\n\r\n"
+)
+
+
 async def connect(host: str, port: int, number: int):
     """From one of many addresses of this machine: no more than 1,000 connections each."""
     source = (f"127.0.0.{2 + number // 1000}", 0) if host == "127.0.0.1" else None
@@ -52,6 +62,18 @@ async def too_big(host, port, number, until):
     await big_body(host, port, number, until, 262_145)
 
 
+async def big_mail(host, port, number, until, size=30 * 1024 * 1024):
+    """Forged mails of 30 MB, one after the other."""
+    chunk = b"a" * 262_144
+    reader, writer = await connect(host, port, number)
+    writer.write(MAIL.format(size).encode())
+    for _ in range(size // len(chunk)):
+        writer.write(chunk)
+        await writer.drain()
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
 async def held_body(host, port, number, until):
     """All of a forged body but its last byte, held for as long as the gate waits."""
     reader, writer = await connect(host, port, number)
@@ -86,7 +108,7 @@ async def again(attack, host, port, number, until):
 
 async def main() -> None:
     kind, host, port, count, seconds = sys.argv[1:]
-    attack = {f.__name__: f for f in (idle, slow_body, big_body, too_big, held_body, slow_read)}[kind]
+    attack = {f.__name__: f for f in (idle, slow_body, big_body, big_mail, too_big, held_body, slow_read)}[kind]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     until = time.monotonic() + float(seconds)

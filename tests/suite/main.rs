@@ -29,6 +29,7 @@ mod public_urls;
 mod refusals;
 mod reload;
 mod replay;
+mod schemes;
 mod shutdown;
 mod sockets;
 mod support;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# make.sh: writes sdk.json and the table in README.md anew.
+# make.sh: writes sdk.json, sendgrid.json and the table in README.md anew.
 # make.sh --check: fails if either is not what would be written.
 # GATEKEEPER names the gate that is asked; without it, cargo builds one.
 set -eu
@@ -17,6 +17,8 @@ python=.cache/python/bin/python
 $python make_vectors.py sign >.cache/signed.json
 node make_vectors.mjs <.cache/signed.json >.cache/answered.json
 $python make_vectors.py answer <.cache/answered.json >.cache/sdk.json
+$python make_sendgrid.py >.cache/made.json
+node make_sendgrid.mjs <.cache/made.json >.cache/sendgrid.json
 if [ -z "${GATEKEEPER:-}" ]; then
   cargo build --locked --quiet
   GATEKEEPER=$(realpath "${CARGO_TARGET_DIR:-../../target}/debug/gatekeeper")
@@ -27,7 +29,8 @@ $python make_table.py .cache/sdk.json .cache/gate.json README.md >.cache/README.
 if [ "${1:-}" = "--check" ]; then
   status=0
   diff -u sdk.json .cache/sdk.json || status=1
+  diff -u sendgrid.json .cache/sendgrid.json || status=1
   diff -u README.md .cache/README.md || status=1
   exit $status
 fi
-cp .cache/sdk.json .cache/README.md .
+cp .cache/sdk.json .cache/sendgrid.json .cache/README.md .

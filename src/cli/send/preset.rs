@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::SystemTime};
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{fixtures::ACCOUNT, stream::Stream};
+use super::{fixtures::ACCOUNT, posts::Post, stream::Stream};
 use crate::cli::{
     error::CliError,
     webhook::{Webhook, encode_form, fresh_hex},
@@ -23,12 +23,19 @@ pub(super) enum Preset {
     Events,
     /// A Media Stream: a WebSocket with one second of silence; -d sets custom parameters
     MediaStream,
+    /// A batch of SendGrid's Event Webhook
+    SendgridEvents,
+    /// A mail of SendGrid's Inbound Parse; -d sets parts
+    SendgridParse,
+    /// An event of a Segment source, signed with SEGMENT_SECRET
+    Segment,
 }
 
 /// The request of a preset.
 pub(super) enum Request {
     Webhook(Webhook),
     Stream(Stream),
+    Post(Post),
 }
 
 impl Preset {
@@ -42,8 +49,11 @@ impl Preset {
             Self::Events if own.is_empty() => {
                 Request::Webhook(Webhook::hashed(url, events().into_bytes()))
             }
-            Self::Events => {
-                return Err(CliError::Usage("the events preset sends JSON: leave out -d"));
+            Self::SendgridEvents if own.is_empty() => Request::Post(Post::events(url)),
+            Self::SendgridParse => Request::Post(Post::mail(url, own)),
+            Self::Segment if own.is_empty() => Request::Post(Post::segment(url)),
+            Self::Events | Self::SendgridEvents | Self::Segment => {
+                return Err(CliError::Usage("this preset sends JSON: leave out -d"));
             }
             Self::MediaStream => Request::Stream(Stream::new(url, own)),
         })

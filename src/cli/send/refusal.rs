@@ -15,7 +15,7 @@ const REFUSALS: [u16; 3] = [400, 403, 418];
 pub(super) fn explain(
     args: &SendArgs,
     exchanged: &Exchanged,
-    token: &Secret,
+    token: Option<&Secret>,
 ) -> Result<(), CliError> {
     let Some(file) = args.file.path() else {
         if REFUSALS.contains(&exchanged.status) {
@@ -28,7 +28,7 @@ pub(super) fn explain(
         return Ok(());
     }
     let (bytes, url) = (&exchanged.request[..], args.url.as_str());
-    let explanation = Sent { bytes, url, token: Some(token), peer: None }.explain(&config)?;
+    let explanation = Sent { bytes, url, token, peer: None }.explain(&config)?;
     print::error(&explanation.map_or_else(
         || {
             format!(

@@ -95,14 +95,17 @@ impl Validator<'_> {
         located.value
     }
 
-    /// At least the largest `max_body_bytes`: a larger body would never fit.
+    /// At least the largest `max_body_bytes`: a larger body would never fit. The default is four times
+    /// that, because one peer has a quarter of it.
     fn validate_buffered_bytes(&mut self, routes: &[Route], default: u64) -> u64 {
         let raw = self.raw;
         let of_all =
             raw.limits.max_body_bytes.as_ref().map_or(DEFAULT_MAX_BODY, |located| located.value);
         let of_routes = routes.iter().map(|route| route.max_body_bytes).max();
         let longest = of_routes.unwrap_or(of_all);
-        let Some(located) = &raw.limits.max_buffered_bytes else { return default.max(longest) };
+        let Some(located) = &raw.limits.max_buffered_bytes else {
+            return default.max(longest.saturating_mul(4));
+        };
         if located.value < longest {
             let kind = FaultKind::TooSmall("the longest body that a route takes");
             self.record_fault(&located.location, "limits.max_buffered_bytes", kind);

@@ -5,13 +5,13 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 use super::Validator;
 use crate::config::{
     fault::{FaultKind, MAX_FAULTS, position},
-    raw::{Location, RawSource},
+    raw::{Located, Location, RawRoute, RawSource},
     secret::Secret,
     warning::{Warning, WarningKind},
 };
 use crate::limits::Limits;
 use crate::net::Listen;
-use crate::routes::{Pattern, Route, Trust};
+use crate::routes::{Access, Pattern, Route, Trust};
 use crate::signature::{Origin, Scheme, TokenShape};
 
 /// Twilio's timeout for a webhook's response.
@@ -97,9 +97,9 @@ impl Validator<'_> {
         }
     }
 
-    pub(super) fn warn_of_public(&mut self, locations: &[&Location], routes: &[Route]) {
-        for (location, route) in locations.iter().zip(routes).filter(|(_, route)| route.is_public())
-        {
+    pub(super) fn warn_of_public(&mut self, written: &[&Located<RawRoute>], routes: &[Route]) {
+        let pairs = written.iter().zip(routes).filter(|(_, route)| route.is_public());
+        for (Located { location, .. }, route) in pairs {
             let mut guarded = routes.iter().filter(|other| !other.is_public());
             let overlap = guarded.find(|other| other.path.overlaps(&route.path));
             let path: Pattern = route.path.clone();
@@ -114,15 +114,14 @@ impl Validator<'_> {
     }
 
     /// Warns about each route that forwards unproven requests for now.
-    pub(super) fn warn_of_unenforced(&mut self, locations: &[&Location], routes: &[Route]) {
+    pub(super) fn warn_of_unenforced(&mut self, from: &[&Located<RawRoute>], routes: &[Route]) {
         let written = self.raw.enforce.as_ref();
-        for (location, route) in locations.iter().zip(routes) {
+        for (Located { location, .. }, route) in from.iter().zip(routes) {
             if !route.is_unenforced() {
                 continue;
             }
             let top = written.map(|enforce| &enforce.location);
-            let location =
-                if matches!(location, Location::Nowhere) { top } else { Some(*location) };
+            let location = if matches!(location, Location::Nowhere) { top } else { Some(location) };
             let mut enforced = routes.iter().filter(|other| other.enforced && !other.is_public());
             let overlap = enforced.find(|other| other.path.overlaps(&route.path));
             let path = route.path.clone();
@@ -145,7 +144,8 @@ impl Validator<'_> {
         }
         for (written, route) in raw.route.iter().zip(routes) {
             let timeout = route.response_timeout.unwrap_or(limits.response_timeout);
-            if timeout > EVENTS_TIMEOUT && !route.is_public() && names_events(&route.path) {
+            let is_twilios = matches!(route.access, Access::Twilio(_));
+            if timeout > EVENTS_TIMEOUT && is_twilios && names_events(&route.path) {
                 let location = written.value.response_timeout.as_ref().map(|own| &own.location);
                 let location = location.unwrap_or(&written.location);
                 self.warn(location, WarningKind::SlowEvents(route.path.clone()));

@@ -53,6 +53,7 @@ const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 /// does not compile until it has one.
 pub(super) fn refusal(reason: Refusal, statuses: Statuses, exchange: Exchange) -> Response {
     let (status, text) = match reason {
+        // One line for all routes: another one would tell a scanner which routes exist.
         Refusal::MissingSignature => (
             configured(statuses.missing),
             "No X-Twilio-Signature. This request likely did not originate from Twilio.\n",
@@ -67,7 +68,8 @@ pub(super) fn refusal(reason: Refusal, statuses: Statuses, exchange: Exchange) -
         | Refusal::AccountMismatch
         | Refusal::UnknownKey
         | Refusal::UnknownAccount
-        | Refusal::Replayed => (configured(statuses.mismatch), "Not proven to come from Twilio\n"),
+        | Refusal::Replayed
+        | Refusal::Stale => (configured(statuses.mismatch), "Not proven to come from Twilio\n"),
         Refusal::NoFormParams => (StatusCode::BAD_REQUEST, "Bad Request - no form params\n"),
         Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large\n"),
         Refusal::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "Body too slow\n"),

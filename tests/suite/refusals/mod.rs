@@ -20,25 +20,25 @@ const TOO_LARGE: &str = "Body too large\n";
 const TOO_SLOW: &str = "Body too slow\n";
 
 /// Status, body and logged reason of a refusal.
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     reason: &'static str,
     status: u16,
     line: &'static str,
 }
 
-pub(super) const MISSING: Refusal =
+pub(crate) const MISSING: Refusal =
     Refusal { reason: "missing_signature", status: 418, line: NO_SIGNATURE };
 pub(super) const EMPTY_FORM: Refusal =
     Refusal { reason: "no_form_params", status: 400, line: NO_PARAMS };
-pub(super) const BIG: Refusal = Refusal { reason: "body_too_large", status: 413, line: TOO_LARGE };
+pub(crate) const BIG: Refusal = Refusal { reason: "body_too_large", status: 413, line: TOO_LARGE };
 pub(super) const SLOW: Refusal = Refusal { reason: "body_timeout", status: 408, line: TOO_SLOW };
 
-pub(super) const fn forbidden(reason: &'static str) -> Refusal {
+pub(crate) const fn forbidden(reason: &'static str) -> Refusal {
     Refusal { reason, status: 403, line: NO_MATCH }
 }
 
 impl Refusal {
-    pub(super) fn assert(&self, response: &Response, outcome: &Outcome, what: &str) {
+    pub(crate) fn assert(&self, response: &Response, outcome: &Outcome, what: &str) {
         assert_eq!(response.status, self.status, "{what}: {response:?} {outcome:?}");
         assert_eq!(response.text(), self.line, "{what}");
         assert_eq!(outcome.reason(), self.reason, "{what}: {outcome:?}");
@@ -48,7 +48,7 @@ impl Refusal {
 }
 
 /// Sends each message over a new connection and asserts that each gets this refusal.
-pub(super) fn assert_refused(
+pub(crate) fn assert_refused(
     gate: &Gate,
     upstream: &Upstream,
     refusal: &Refusal,
@@ -61,7 +61,7 @@ pub(super) fn assert_refused(
     assert_eq!(upstream.bytes(), 0, "the app received bytes: {}", refusal.reason);
 }
 
-pub(super) fn assert_admitted(gate: &Gate, message: &Message) {
+pub(crate) fn assert_admitted(gate: &Gate, message: &Message) {
     let response = gate.answer(message);
     let outcome = gate.outcome_of(message);
     assert_eq!(response.status, 200, "{message:?}: {response:?} {outcome:?}");

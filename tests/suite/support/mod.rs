@@ -9,6 +9,7 @@ pub(crate) mod http2;
 pub(crate) mod lenient;
 pub(crate) mod message;
 pub(crate) mod process;
+pub(crate) mod sendgrid;
 pub(crate) mod signer;
 pub(crate) mod tls;
 pub(crate) mod upstream;
