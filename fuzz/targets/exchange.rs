@@ -60,7 +60,9 @@ impl Fixture {
             };
             let listen = reader.read_to_end(&mut received);
             let all = async { tokio::join!(self.worker.serve(theirs, None), speak, listen) };
-            timeout(Duration::from_secs(8), all).await.expect("the connection ends");
+            let ((), (), read) =
+                timeout(Duration::from_secs(8), all).await.expect("the connection ends");
+            read.expect("reading from memory does not fail");
         });
         received
     }

@@ -74,10 +74,14 @@ pub(super) async fn serve<S: Stream>(
     let mut idle = pin!(idle(worker, &client, &activity, &limits));
     let mut closing: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let ended = poll_fn(|cx| {
-        if closing.is_none() && idle.as_mut().poll(cx).is_ready() {
+        if closing.is_none()
+            && let Poll::Ready(linger) = idle.as_mut().poll(cx)
+        {
             connection.as_mut().graceful_shutdown();
-            closing = Some(Box::pin(sleep(LINGER)));
+            closing = Some(Box::pin(sleep(linger)));
         }
+        let ended = connection.as_mut().poll(cx); // writes GOAWAY
+        streams.poll(cx);
         // A client that answers neither GOAWAY nor PING holds nothing for longer than a moment.
         if let Some(closing) = &mut closing
             && activity.is_idle()
@@ -85,8 +89,6 @@ pub(super) async fn serve<S: Stream>(
         {
             return Poll::Ready(Ok(()));
         }
-        let ended = connection.as_mut().poll(cx);
-        streams.poll(cx);
         ended
     });
     if let Err(error) = ended.await {
@@ -95,21 +97,23 @@ pub(super) async fn serve<S: Stream>(
 }
 
 /// Returns once the connection is to accept no more streams: the process shuts down, `client_ca` has
-/// changed, or no stream is open and the connection is evicted or has idled for too long.
-async fn idle(worker: &Worker, client: &Client, activity: &Activity, limits: &Limits) {
+/// changed, or no stream is open and the connection is evicted or has idled for too long. The result
+/// is how long the client may take to close: an evicted one has no time, since its place is already
+/// another's.
+async fn idle(worker: &Worker, client: &Client, activity: &Activity, limits: &Limits) -> Duration {
     let shared = &worker.shared;
     loop {
         // Only while no stream is open is the connection among those that can be evicted.
         tokio::select! {
             biased;
-            () = shared.shutdown.signaled() => return,
+            () = shared.shutdown.signaled() => return LINGER,
             () = activity.begun() => {}
-            () = shared.connection_limit.evicted(), if activity.is_idle() => return,
+            () = shared.connection_limit.evicted(), if activity.is_idle() => return Duration::ZERO,
             () = sleep(TICK_INTERVAL) => {}
         }
         let timeout = if activity.has_begun() { limits.idle_timeout } else { limits.head_timeout };
         if activity.idle_for() >= timeout || !client.is_current(&shared.snapshot.load()) {
-            return;
+            return LINGER;
         }
     }
 }

@@ -8,12 +8,18 @@ signed requests were sent, answered and lost, their latency, and the gate's larg
 exit code is 0 when nothing unsigned reached the app, nothing signed was lost, nothing reached the
 app twice, and memory stayed within its bound. Latency is printed, not checked, since machines differ.
 
-Needs slowhttptest, wrk and h2load (Debian: slowhttptest, wrk, nghttp2-client).
+The scenarios named RESOURCE/TRANSPORT/ADDRESSES take all of one resource, from one address or from
+many, while the signed requests come from another; they fail too if the gate's own counts do not
+return to zero.
+
+Needs slowhttptest, wrk and h2load (Debian: slowhttptest, wrk, nghttp2-client) and openssl; with
+util-linux's unshare and iproute2 the attackers have addresses other than loopback.
 """
 
 import argparse
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import hmac
@@ -24,6 +30,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -31,6 +38,8 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Awaitable, Callable
+
+import network
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOKEN = "7d3c9f1e5a2b48060c1d9e8f7a6b5c40"
@@ -87,6 +96,9 @@ class App:
         length = re.search(r"(?im)^content-length: *(\d+)", head)
         body = await reader.readexactly(int(length[1]) if length else 0)
         target = head.split(" ")[1]
+        if target == "/open":  # the public route: never answered
+            await reader.read()
+            return False
         sent = re.search(r"(?im)^x-twilio-signature: *(\S+)", head)
         self.unsigned += sent is None or sent[1] != signature(target, body)
         self.twice += target in self.seen
@@ -118,13 +130,16 @@ class App:
 class Gate:
     """The real binary."""
 
-    def __init__(self, binary: str, app: App, more: str, descriptors: int) -> None:
+    def __init__(self, binary: str, app: App, scenario: "Scenario", descriptors: int) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="gatekeeper-faults-")
         self.file = pathlib.Path(self.folder.name, "gatekeeper.toml")
+        self.admin = pathlib.Path(self.folder.name, "admin")
         self.file.write_text(
-            f'listen = "127.0.0.1:0"\npublic_url = "{ORIGIN}"\nupstream = "http://127.0.0.1:{app.port}"\n'
-            f'auth_tokens = ["{TOKEN}"]\n{more}\n'
+            f'listen = "{scenario.host}:0"\npublic_url = "{ORIGIN}"\nupstream = "http://127.0.0.1:{app.port}"\n'
+            f'auth_tokens = ["{TOKEN}"]\n{scenario.keys}\n[admin]\nlisten = "unix:{self.admin}"\n'
+            f"{self.tls() if scenario.tls else ''}[limits]\n{scenario.limits}\n"
         )
+        self.host = scenario.host
         limit = (descriptors, descriptors)
         self.process = subprocess.Popen(
             [binary, "run", "-c", str(self.file)],
@@ -138,9 +153,10 @@ class Gate:
 
     def listening(self) -> int:
         """Its log says where; the rest of it goes to a file."""
+        address = re.escape(self.host.encode())
         for line in self.process.stderr:
             self.log.write(line)
-            if found := re.search(rb"127\.0\.0\.1:(\d+)", line):
+            if found := re.search(address + rb":([1-9]\d*)", line):
                 # A separate process drains the pipe, so that reading it does not slow this one down.
                 self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=self.log)
                 return int(found[1])
@@ -150,6 +166,27 @@ class Gate:
         """VmRSS or VmHWM in MB."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{which}:\s+(\d+)", status)[1]) * 1024 / MEGABYTE
+
+    def tls(self) -> str:
+        """Makes a certificate, and returns the section that names it."""
+        cert, key = self.file.with_name("cert.pem"), self.file.with_name("key.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+             "/CN=hooks.example.com", "-days", "9", "-keyout", str(key), "-out", str(cert)],
+            check=True, capture_output=True,
+        )
+        return f'[tls]\ncert = "{cert}"\nkey = "{key}"\n'
+
+    def figures(self) -> dict[str, float]:
+        """The metrics, each summed over its labels."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
+            client.connect(str(self.admin))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            text = client.makefile("r", encoding="utf-8", newline="").read()
+        figures: dict[str, float] = {}
+        for name, value in re.findall(r"(?m)^gatekeeper_(\w+)(?:\{[^}]*\})? ([\d.]+)\r?$", text):
+            figures[name] = figures.get(name, 0) + float(value)
+        return figures
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
@@ -182,8 +219,9 @@ class Caller:
         }
     ).encode()
 
-    def __init__(self, port: int, rate: int) -> None:
-        self.port, self.rate = port, rate
+    def __init__(self, gate: Gate, rate: int, source: str | None, over_tls: bool) -> None:
+        self.gate, self.rate, self.source = gate, rate, (source, 0) if source else None
+        self.tls = ssl._create_unverified_context() if over_tls else None
         self.kept: list = []
         self.number = 0
         self.statuses: dict[str, int] = {}
@@ -220,7 +258,15 @@ class Caller:
                 return await self.over(connection, head)
             except (OSError, EOFError):
                 connection[1].close()  # it had idled too long: the next one
-        return await self.over(await asyncio.open_connection("127.0.0.1", self.port), head)
+        connection = await asyncio.open_connection(
+            self.gate.host, self.gate.port, ssl=self.tls, local_addr=self.source
+        )
+        return await self.over(connection, head)
+
+    def close(self) -> None:
+        for _, writer in self.kept:
+            writer.transport.abort()
+        self.kept.clear()
 
     async def over(self, connection, head: str) -> str:
         reader, writer = connection
@@ -280,8 +326,13 @@ class Scenario:
     statuses: tuple[str, ...] = ("200",)
     megabytes: float = 64
     limits: str = ""
-    routes: str = ""
     descriptors: int = 0
+    # Keys at the top of the configuration, and its routes.
+    keys: str = ""
+    tls: bool = False
+    host: str = "127.0.0.1"
+    # The address of the signed requests.
+    source: str | None = None
 
 
 async def quiet(stage: Stage) -> str:
@@ -461,6 +512,55 @@ max_body_bytes = 31457280
 verification_keys = ["%s"]
 """ % "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
 
+
+async def unread_log(stage: Stage) -> str:
+    """Nobody reads the log while a flood writes it: lines are dropped and counted, no request is."""
+    stage.gate.drain.send_signal(signal.SIGSTOP)
+    try:
+        rate = await flood_forged(stage)
+        dropped = stage.gate.figures()["log_lines_dropped_total"]
+    finally:
+        stage.gate.drain.send_signal(signal.SIGCONT)
+    return f"{rate}, {dropped:,.0f} lines dropped"
+
+
+# The counts of what is held, as the gate reports them.
+HELD = ("connections", "requests_in_flight", "buffered_bytes")
+
+
+def exhaust(resource: str, transport: str, many: bool, count: int) -> Callable[[Stage], Awaitable[str]]:
+    async def play(stage: Stage) -> str:
+        gate, seconds = stage.gate, min(stage.seconds, 1.0)
+        attack = await asyncio.create_subprocess_exec(
+            sys.executable, str(HERE / "exhaust.py"), resource, transport, gate.host, str(gate.port),
+            str(count), str(seconds + 1), *network.attackers(many),
+        )
+        await asyncio.sleep(0.8)
+        peaks = gate.figures()
+        await stage.caller.call(seconds)
+        peaks = {name: max(peaks[name], value) for name, value in gate.figures().items() if name in HELD}
+        await attack.wait()
+        stage.caller.close()
+        left = await returned(gate)
+        stage.caller.statuses |= {f"{name} still {value:.0f}": 1 for name, value in left.items()}
+        refused = gate.figures().get("connections_refused_total", 0)
+        seen = ", ".join(f"{peaks[name]:,.0f} {name}" for name in HELD)
+        return f"{seen}, {refused:,.0f} refused; {gate.memory('VmRSS'):.0f} MB afterwards"
+
+    return play
+
+
+async def returned(gate: Gate) -> dict[str, float]:
+    """Returns what is still held when the clients have gone for a while."""
+    for _ in range(100):
+        figures = gate.figures()
+        left = {name: figures[name] for name in HELD if figures[name]}
+        if not left:
+            break
+        await asyncio.sleep(0.1)
+    return left
+
+
 SCENARIOS = {
     "quiet": Scenario(quiet, megabytes=20),
     "slow_heads": Scenario(slow_heads),
@@ -470,7 +570,7 @@ SCENARIOS = {
     "tiny_windows": Scenario(tiny_windows),
     "flood_unsigned": Scenario(flood_unsigned),
     "flood_forged": Scenario(flood_forged),
-    "flood_sendgrid": Scenario(flood_sendgrid, routes=SENDGRID),
+    "flood_sendgrid": Scenario(flood_sendgrid, keys=SENDGRID),
     "flood_pipelined": Scenario(flood_pipelined),
     "flood_h2load": Scenario(flood_h2load),
     "churn": Scenario(churn),
@@ -478,7 +578,7 @@ SCENARIOS = {
     "idle_10000": Scenario(idle_10000, limits='max_connections = 12000'),
     "big_bodies": Scenario(big_bodies, megabytes=128),
     # 120 MB may be buffered; beyond it, what the allocator of each thread keeps of freed blocks.
-    "big_mails": Scenario(big_mails, megabytes=320, routes=SENDGRID),
+    "big_mails": Scenario(big_mails, megabytes=320, keys=SENDGRID),
     "too_big_bodies": Scenario(too_big_bodies, megabytes=128),
     "held_bodies": Scenario(held_bodies, megabytes=128),
     "app_refuses": Scenario(app_refuses, ("200", "502")),
@@ -490,7 +590,57 @@ SCENARIOS = {
     "sighup": Scenario(hangup),
     "sigterm": Scenario(terminate),
     "no_descriptors": Scenario(no_descriptors, limits='head_timeout = "2s"', descriptors=64),
+    "unread_log": Scenario(unread_log),
 }
+
+# What each attack on a resource opens, and the limits that it reaches soon.
+EXHAUSTIBLE = {
+    # Silent connections.
+    "connections": (150, "max_connections = 64", 0),
+    "descriptors": (150, "", 256),
+    # Large bodies that never end, with a false signature.
+    "bodies": (60, "max_buffered_bytes = 4194304", 0),
+    # Requests for a public route whose app never answers.
+    "permits": (40, 'max_in_flight = 16\nresponse_timeout = "3s"', 0),
+    # Responses that wait for their client.
+    "streams": (60, "max_buffered_bytes = 4194304", 0),
+    # The same forged request again and again: only proven requests are remembered.
+    "replay": (20, "", 0),
+}
+TRANSPORTS = ("http1", "http2", "tls")
+# Heads that are held, by default limits: the memory is bounded and comes back.
+HEADS = ("large_heads", "small_fields", "trailers", "continuation")
+ROUTES = """http2_cleartext = true
+[[route]]
+path = "/*"
+replay_window = "1m"
+[[route]]
+path = "/open"
+access = "public"
+"""
+
+
+def exhausting(resource: str, transport: str, many: bool) -> Scenario:
+    count, limits, descriptors = EXHAUSTIBLE.get(resource, (400, "", 0))
+    return Scenario(
+        exhaust(resource, transport, many, count),
+        megabytes=128 if resource in HEADS else 64,
+        limits=limits,
+        descriptors=descriptors,
+        keys=ROUTES,
+        tls=transport == "tls",
+        host=network.gate(),
+        source=network.genuine(),
+    )
+
+
+SCENARIOS |= {
+    f"{resource}/{transport}/{'many' if many else 'one'}": exhausting(resource, transport, many)
+    for resource in EXHAUSTIBLE
+    for transport in TRANSPORTS
+    for many in (False, True)
+}
+SCENARIOS |= {f"{kind}/{transport}/many": exhausting(kind, transport, True) for kind in HEADS for transport in TRANSPORTS[:2]}
 
 
 @dataclasses.dataclass
@@ -511,10 +661,9 @@ async def played(scenario: Scenario, options: argparse.Namespace) -> Result:
     app = App()
     await app.open()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    more = f"{scenario.routes}[limits]\n{scenario.limits}"
-    gate = Gate(options.gate, app, more, scenario.descriptors or hard)
+    gate = Gate(options.gate, app, scenario, scenario.descriptors or hard)
     try:
-        caller = Caller(gate.port, options.rate)
+        caller = Caller(gate, options.rate, scenario.source, scenario.tls)
         note = await scenario.play(Stage(gate, app, caller, options.seconds))
         memory = gate.memory("VmHWM") if gate.is_alive() else 0.0
     finally:
@@ -543,7 +692,7 @@ def reloads(options: argparse.Namespace) -> bool:
     folder = tempfile.TemporaryDirectory(prefix="gatekeeper-faults-")
     app = App()
     app.port = 9
-    gate = Gate(options.gate, app, "", 1024)
+    gate = Gate(options.gate, app, Scenario(quiet), 1024)
     gate.process.send_signal(signal.SIGHUP)
     time.sleep(0.5)
     alive = gate.is_alive()
@@ -558,29 +707,30 @@ def main() -> int:
     parser.add_argument("--gate", default=str(default))
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=int, default=50)
-    parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []])
+    parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], metavar="SCENARIO")
     options = parser.parse_args()
-    missing = [tool for tool in ("slowhttptest", "wrk", "h2load") if not shutil.which(tool)]
+    network.enter()
+    missing = [tool for tool in ("slowhttptest", "wrk", "h2load", "openssl") if not shutil.which(tool)]
     if missing:
-        raise SystemExit(f"missing: {', '.join(missing)} (Debian: slowhttptest, wrk, nghttp2-client)")
+        raise SystemExit(f"missing: {', '.join(missing)} (Debian: slowhttptest, wrk, nghttp2-client, openssl)")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return play_all(options.scenario or list(SCENARIOS), options)
 
 
 def play_all(names: list[str], options: argparse.Namespace) -> int:
-    print(f"{'scenario':22}{'sent':>6}{'answered':>9}{'lost':>6}{'p50 ms':>8}{'p99 ms':>8}{'x quiet':>8}{'RSS MB':>8}")
+    print(f"{'scenario':28}{'sent':>6}{'answered':>9}{'lost':>6}{'p50 ms':>8}{'p99 ms':>8}{'x quiet':>8}{'RSS MB':>8}")
     faults, quiet_p99 = 0, None
     for name in names:
         if name == "sighup" and not reloads(options):
-            print(f"{name:22}skipped: this gate does not know SIGHUP")
+            print(f"{name:28}skipped: this gate does not know SIGHUP")
             continue
         result = asyncio.run(played(SCENARIOS[name], options))
         p50, p99 = result.percentile(0.5), result.percentile(0.99)
         quiet_p99 = p99 if name == "quiet" else quiet_p99
         times = f"{p99 / quiet_p99:.1f}" if quiet_p99 else ""
         lost = result.sent - result.answered
-        line = f"{name:22}{result.sent:>6}{result.answered:>9}{lost:>6}{p50:>8.1f}{p99:>8.1f}{times:>8}{result.memory:>8.1f}"
+        line = f"{name:28}{result.sent:>6}{result.answered:>9}{lost:>6}{p50:>8.1f}{p99:>8.1f}{times:>8}{result.memory:>8.1f}"
         print("  ".join([line, result.note, *(f"FAULT: {fault}" for fault in result.faults)]), flush=True)
         faults += len(result.faults)
     print("all held" if not faults else f"{faults} faults")
