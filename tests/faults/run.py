@@ -140,7 +140,9 @@ class Gate:
         """Its log says where; the rest of it goes to a file."""
         for line in self.process.stderr:
             self.log.write(line)
-            if found := re.search(rb"127\.0\.0\.1:(\d+)", line):
+            # Not a line before it, which names the upstream.
+            found = b"listening" in line and re.search(rb"127\.0\.0\.1:(\d+)", line)
+            if found:
                 # A separate process drains the pipe, so that reading it does not slow this one down.
                 self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=self.log)
                 return int(found[1])
