@@ -64,12 +64,11 @@ fn row(route: &Route) -> Vec<String> {
         Access::Public => "PUBLIC, unverified".to_owned(),
     };
     let enforced = if route.is_unenforced() { ", NOT ENFORCED" } else { "" };
-    let signs_urls = matches!(route.access, Access::Twilio(_));
     vec![
         route.path.to_string(),
         route.methods.join(","),
         access + enforced,
-        if signs_urls { route.signed_as() } else { "-".to_owned() },
+        if route.is_public() { "-".to_owned() } else { route.signed_as() },
         route.upstream.to_string(),
     ]
 }

@@ -96,9 +96,12 @@ impl Route {
         !self.enforced && !self.is_public()
     }
 
-    /// Describes the URLs, without their queries, that are expected to be signed.
+    /// Describes the URLs, without their queries, that are expected to be signed; or says that none is.
     #[must_use]
     pub fn signed_as(&self) -> String {
+        if let Access::Body(scheme) = &self.access {
+            return format!("{}, the body alone ({})", self.path, scheme.name());
+        }
         if self.origins.is_empty() {
             return format!("{}, at the origin that proxies state", self.path);
         }

@@ -156,7 +156,9 @@ class Gate:
         address = re.escape(self.host.encode())
         for line in self.process.stderr:
             self.log.write(line)
-            if found := re.search(address + rb":([1-9]\d*)", line):
+            # Not a line before it, which names the upstream, nor that of the admin listener.
+            found = b'"message":"listening"' in line and re.search(address + rb":([1-9]\d*)", line)
+            if found:
                 # A separate process drains the pipe, so that reading it does not slow this one down.
                 self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=self.log)
                 return int(found[1])

@@ -238,6 +238,17 @@ fn same_batch_for_two_webhooks_is_no_replay() {
 }
 
 #[test]
+fn log_names_the_mistake_with_a_refused_event() {
+    let (upstream, key) = (Upstream::start(), SigningKey::new());
+    let gate = sendgrid(&upstream, &key, "");
+    let trimmed = key.event("/events", TIME, EVENT).body(EVENT.trim_ascii());
+    assert_eq!(gate.answer(&trimmed).status, 403);
+    let outcome = gate.outcome_of(&trimmed);
+    let named = (outcome.reason(), outcome.text("mistake"));
+    assert_eq!(named, ("signature_mismatch", "body_trimmed"), "{outcome:?}");
+}
+
+#[test]
 fn route_that_does_not_enforce_forwards_the_body_alone() {
     let (upstream, key) = (Upstream::start(), SigningKey::new());
     let gate = sendgrid(&upstream, &key, "enforce = false\nmax_age = \"1h\"");
