@@ -16,11 +16,11 @@
 //!
 //! ```text
 //! downstream::connection  waits for the first bytes, then serves HTTP/1.1 or HTTP/2
+//! downstream::http1       snapshot = one immutable configuration, loaded at the first byte
 //! http1::RequestHead      head     = parsed once and kept as received; how its body ends
-//! downstream::handler     snapshot = one immutable configuration
 //! gate::Claim::new        claim    = refusals from the head alone; the body is unread
 //! gate::Claim::read       claim    = the body, bounded in bytes, time and memory
-//! gate::Claim::judge      admitted = the signature compared in constant time, or a Refused
+//! gate::Claim::judge      admitted = MACs compared in constant time; or a Refused
 //! upstream::Forwarder     response = the app's, streamed back (or a tunnel, for a WebSocket)
 //! downstream::response    a refusal becomes a status and one constant line
 //! telemetry::Observer     the outcome, counted and logged once
@@ -44,8 +44,8 @@
 //! | [`daemon`] | start, stop, reload, file watching, systemd, the admin listener | all above |
 //! | [`cli`] | the commands; sole user of clap | all |
 //!
-//! Dependencies run one way; `tests/suite/layers.rs` reads the `use` lines and enforces it. A
-//! reviewer has to trust [`signature`], [`http1`], `gate/claim.rs` and [`upstream`].
+//! Dependencies run one way; `tests/suite/layers.rs` reads the `use` lines and enforces it. The
+//! promise rests on [`signature`], [`http1`], [`routes`], [`gate`] and [`upstream`].
 //!
 //! # HTTP
 //!
@@ -59,8 +59,9 @@
 //!
 //! One worker per core, each with a single-threaded runtime, the same listening sockets and its own
 //! upstream connections. An upstream connection has no task of its own: the request that uses it
-//! drives it. The control thread reloads the configuration and serves the admin listener. The log
-//! thread is the only one that waits for standard error.
+//! drives it. The control thread reloads the configuration and serves the admin listener. The
+//! explain thread looks for the mistake of a refused request. The log thread is the only one that
+//! waits for standard error.
 
 pub mod cli;
 pub mod config;

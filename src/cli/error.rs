@@ -20,9 +20,9 @@ pub(super) enum CliError {
     /// No connection to an address.
     #[error("cannot reach {address}: {}", describe(error, "Is the gate running?"))]
     Unreachable {
-        /// Where to.
+        /// The address.
         address: String,
-        /// Why not.
+        /// The cause.
         error: io::Error,
     },
     /// The configuration is faulty.

@@ -1,4 +1,4 @@
-//! What stands below the options of each command: the variables that it reads, its defaults, examples.
+//! The text below the options of each command: the variables that it reads, its defaults, examples.
 
 pub(super) const RUN: &str = "\
 Environment:

@@ -51,7 +51,7 @@ pub(super) struct SendArgs {
     file: FileArgs,
 }
 
-/// What was sent, and the status of the answer; 101 for a stream that was accepted.
+/// The request that was sent, and the status of the answer; 101 for an accepted stream.
 struct Exchanged {
     status: u16,
     request: Vec<u8>,

@@ -200,7 +200,7 @@ pub struct RawRoute {
     pub replay_retries: Option<Located<u32>>,
 }
 
-/// Whose signatures a route verifies.
+/// The sender whose signatures a route verifies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Access")]

@@ -11,10 +11,13 @@ use super::{connection, response, shutdown::LINGER, worker::Worker};
 use crate::limits::{ConnectionPermit, LimitReached};
 use crate::net::{Acceptor, Socket};
 
-/// Pause after a failed accept, as when descriptors run out: some connection ends meanwhile.
+/// Pause after a failed accept, as when descriptors run out: long enough for some connection to end.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// How long a listener that closes waits for one more connection of its queue.
+/// Time that a closing listener waits for the next connection in its backlog.
 const ACCEPT_DRAIN: Duration = Duration::from_millis(5);
+
+/// Maximum number of refused connections that are open until their 503 has arrived.
+const MAX_REJECTED: usize = 256;
 
 impl Worker {
     pub(super) async fn accept(self: Arc<Self>, acceptor: Acceptor) {
@@ -65,14 +68,21 @@ impl Worker {
         self.shared.connection_limit.try_acquire(peer, &self.shared.snapshot.load().limits)
     }
 
-    /// Answers 503 and closes. The socket stays open for a moment, so that the response arrives.
+    /// Answers 503 and closes. The socket stays open for a moment, so that the response arrives. Where
+    /// many are open for that, or TLS would have to be accepted first, it is closed at once.
     fn reject(&self, socket: Socket, limit: LimitReached) {
         let refused = &self.shared.observer.metrics.refused_connections;
         refused.with_label_values(&[limit.label()]).inc();
-        if let Some(until) = Instant::now().checked_add(LINGER) {
+        if self.shared.snapshot.load().tls.is_some() {
+            return;
+        }
+        let permit = self.shared.rejected_limit.try_acquire(MAX_REJECTED);
+        if let (Some(permit), Some(until)) = (permit, Instant::now().checked_add(LINGER)) {
             let text = response::too_many_connections();
-            let close = async move { connection::lingering_close(socket, &text).await };
-            tokio::spawn(timeout_at(until, close));
+            tokio::spawn(timeout_at(until, async move {
+                connection::lingering_close(socket, &text).await;
+                drop(permit);
+            }));
         }
     }
 }

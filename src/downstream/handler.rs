@@ -13,11 +13,13 @@ use super::{
 use crate::gate::{Admitted, Claim, Complete, Refusal, Refused, RefusedBody, RequestBody};
 use crate::http1::{FramedHead, Malformed, RequestHead};
 use crate::telemetry::{Details, Outcome, Question, Verdict};
+use crate::upstream::Failure;
 
 /// Verifying a body of this many bytes takes long enough that the app's thread goes idle.
 const YIELD_AFTER: u64 = 16 * 1024;
-/// A body of this many bytes takes milliseconds to hash.
-const JUDGED_ELSEWHERE: u64 = 1024 * 1024;
+/// A costly claim with a body of this many bytes is judged on a blocking thread: hashing it takes
+/// milliseconds.
+const MIN_BLOCKING_BODY: u64 = 1024 * 1024;
 /// Heads up to this size are not counted as buffered.
 pub(super) const FREE_HEAD: usize = 4 * 1024;
 
@@ -39,14 +41,15 @@ impl RequestHandler {
     pub(super) async fn respond(
         &self,
         head: &FramedHead,
-        body: impl RequestBody,
+        mut body: impl RequestBody,
         snapshot: &Snapshot,
     ) -> Response {
         let is_tls = snapshot.tls.is_some();
         if self.worker.shared.nonces.record(head.head(), self.peer, is_tls) {
             return self.answer_doctor(head.head());
         }
-        // A trusted proxy states the host, so `Host` itself is not compared: it must still be one.
+        // Behind a trusted proxy `Host` may differ from the public host, so it is not compared with it.
+        // It must still be a valid host, since the app receives it.
         let is_trusted = snapshot.table.trust().is_some_and(|trust| trust.trusts(self.peer));
         if is_trusted && !head.head().has_valid_host() {
             return self.malformed(head.head(), "invalid_host");
@@ -57,20 +60,21 @@ impl RequestHandler {
             return self.refuse(refused, snapshot, self.begin_unaccounted(head.head()));
         };
         let has_body = body.exact_len() != Some(0);
-        let admitted = match self.judge(head, body, snapshot, &mut exchange.outcome).await {
+        let admitted = match self.judge(head, &mut body, snapshot, &mut exchange.outcome).await {
             Ok(admitted) => admitted,
             Err(mut refused) => {
                 refused.body = refused.body.or_else(|| (!has_body).then(RefusedBody::empty));
                 return self.refuse(refused, snapshot, exchange);
             }
         };
-        self.forward(admitted, snapshot, exchange).await
+        self.forward(admitted, body, snapshot, exchange).await
     }
 
     /// Sends an admitted request to the app.
     async fn forward(
         &self,
         admitted: Admitted,
+        mut body: impl RequestBody,
         snapshot: &Snapshot,
         mut exchange: Exchange,
     ) -> Response {
@@ -87,7 +91,12 @@ impl RequestHandler {
         }
         let sent = Instant::now();
         // Boxed: keeps the parent future small; a refused request never needs it.
-        let sending = Box::pin(self.worker.forwarder.send(admitted, self.peer, &snapshot.limits));
+        let sending = Box::pin(self.worker.forwarder.send(
+            admitted,
+            self.peer,
+            &snapshot.limits,
+            || body.is_client_gone(),
+        ));
         let result = sending.await;
         exchange.outcome.upstream = Some(sent.elapsed());
         match result {
@@ -97,7 +106,10 @@ impl RequestHandler {
             }
             Err(error) => {
                 let failure = error.failure;
-                exchange.outcome.verdict = Verdict::Failed(proven, failure);
+                exchange.outcome.verdict = match failure {
+                    Failure::ClientGone => Verdict::Abandoned,
+                    failure => Verdict::Failed(proven, failure),
+                };
                 exchange.outcome.details.get_or_insert_default().error = Some(error);
                 response::failure(failure, exchange)
             }
@@ -118,7 +130,7 @@ impl RequestHandler {
         if claim.is_costly() {
             return Box::pin(self.judge_in_turn(claim)).await; // boxed: rare, and keeps this future small
         }
-        claim.judge(&shared.replay_cache) // in constant time
+        claim.judge(&shared.replay_cache) // MACs are compared in constant time
     }
 
     /// Returns the response to a pending nonce of `gatekeeper doctor`.
@@ -137,7 +149,7 @@ impl RequestHandler {
         let _turn = self.worker.costly_turn.lock().await;
         yield_now().await;
         let replays = &self.worker.shared.replay_cache;
-        if claim.body_length() < JUDGED_ELSEWHERE {
+        if claim.body_length() < MIN_BLOCKING_BODY {
             return claim.judge(replays);
         }
         let replays = replays.clone();

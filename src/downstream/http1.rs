@@ -1,16 +1,17 @@
 //! HTTP/1.1 with a client (RFC 9112): heads are read and responses written one after another.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::IpAddr,
+    pin::pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::task::yield_now;
+use tokio::task::{coop::unconstrained, yield_now};
 
 use super::{
     Snapshot,
@@ -34,7 +35,7 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 const INLINE_BODY_MAX: usize = 4 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How serving HTTP/1.1 ended.
+/// The state in which HTTP/1.1 leaves the connection.
 pub(super) enum Disposition<S> {
     /// Every request is answered, and no other has begun.
     Idle(S),
@@ -80,7 +81,7 @@ enum ReadHead {
     Timeout,
 }
 
-/// What follows a response.
+/// The next step after a response.
 enum AfterResponse {
     KeepAlive,
     Close,
@@ -360,6 +361,16 @@ impl<S: Stream> RequestBody for Http1Body<'_, S> {
 
     fn exact_len(&self) -> Option<u64> {
         self.decoder.remaining()
+    }
+
+    /// Another request that has arrived already hides the end behind it.
+    fn is_client_gone(&mut self) -> bool {
+        if !self.decoder.is_complete() || !self.io.read_buf.is_empty() {
+            return false;
+        }
+        let read = poll_fn(|cx| self.io.poll_read(READ_SIZE, cx));
+        let read = pin!(unconstrained(read)).poll(&mut Context::from_waker(Waker::noop()));
+        matches!(read, Poll::Ready(Ok(0) | Err(_)))
     }
 }
 

@@ -186,6 +186,11 @@ impl RequestBody for Http2Body {
     fn exact_len(&self) -> Option<u64> {
         if self.0.is_end_stream() { Some(0) } else { self.0.size_hint().exact() }
     }
+
+    /// A stream that the client has reset is dropped, and its request with it.
+    fn is_client_gone(&mut self) -> bool {
+        false
+    }
 }
 
 /// Converts a head to the form that HTTP/1.1 would have given it: one `Host`, one `Cookie`, the

@@ -23,7 +23,7 @@ type Certificates = [(&'static str, Option<Validity>); 2];
 pub struct Snapshot {
     /// The routes.
     pub table: Arc<Table>,
-    /// What explanations need; `None` where `explain = false`.
+    /// The part that explanations need; `None` where `explain = false`.
     pub(super) knowledge: Option<Arc<Knowledge>>,
     /// The limits.
     pub limits: Limits,
@@ -52,6 +52,8 @@ pub struct Shared {
     pub(super) memory_budget: Arc<MemoryBudget>,
     pub(super) in_flight_limit: Arc<CountLimit>,
     pub(super) idle_upstream_limit: Arc<CountLimit>,
+    /// Counts the refused connections that are still open.
+    pub(super) rejected_limit: Arc<CountLimit>,
     pub(super) replay_cache: ReplayCache,
 }
 
@@ -71,6 +73,7 @@ impl Shared {
             memory_budget: Arc::default(),
             in_flight_limit: Arc::default(),
             idle_upstream_limit: Arc::default(),
+            rejected_limit: Arc::default(),
             replay_cache: ReplayCache::default(),
             shutdown: Shutdown::default(),
             nonces: Nonces::default(),

@@ -109,7 +109,7 @@ pub(super) fn pairs_by(encoded: &[u8], plain: impl Fn(&[u8]) -> Vec<u8>) -> Vec<
     halves.map(|(name, value, _)| (plain(name), plain(value))).collect()
 }
 
-/// What Twilio appends to the URL: sorted by name and value, exact repeats once.
+/// Returns the bytes that Twilio appends to the URL: parameters sorted by name and value, exact repeats once.
 pub(super) fn tail(pairs: &[Pair]) -> Vec<u8> {
     let mut sorted: Vec<&Pair> = pairs.iter().collect();
     sorted.sort_unstable();

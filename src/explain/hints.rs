@@ -102,7 +102,7 @@ fn upgrade(facts: &Facts<'_>) -> Option<Label> {
     (key && !facts.handshake).then_some(Label::UpgradeLost)
 }
 
-/// What no signature could cover.
+/// Names a body that no signature could cover.
 fn covered(facts: &Facts<'_>) -> Option<Label> {
     let body = facts.case.body;
     let query = facts.expected.query.as_deref().unwrap_or_default();

@@ -65,9 +65,9 @@ pub struct Mistake {
     pub label: Label,
     /// Whether a MAC under a configured or given key matched the changed request.
     pub proven: bool,
-    /// What went wrong.
+    /// The mistake in a sentence.
     pub says: String,
-    /// What to change.
+    /// The change that cures it.
     pub cure: String,
     /// The text that was signed, with `…` in place of each value; `None` for a hint.
     pub signed: Option<String>,

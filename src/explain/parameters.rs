@@ -215,7 +215,7 @@ fn one_by_one(form: &[Pair], base: &Attempt, each: &mut dyn FnMut(Attempt) -> bo
     false
 }
 
-/// What a trimming, a filter or a parser may have made this value of.
+/// Returns the values that trimming, a filter or a parser may have turned into this one.
 fn changed_values(value: &[u8]) -> Vec<Vec<u8>> {
     let padded = |before: &[u8], after: &[u8]| [before, value, after].concat();
     let mut values = vec![

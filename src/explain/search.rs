@@ -18,7 +18,7 @@ pub(super) struct Attempt {
     pub(super) url: Url,
     /// Hashed in place of the URL: a sender may have signed something else.
     pub(super) text: Option<Vec<u8>>,
-    /// What follows.
+    /// The parameters or other bytes that follow.
     pub(super) tail: Vec<u8>,
     /// The mistakes that the text shows; those of the URL follow from the URL.
     pub(super) labels: Vec<Label>,
@@ -45,7 +45,7 @@ impl Attempt {
     }
 }
 
-/// Why a key is tried.
+/// The reason for which a key is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rank {
     /// The gate tries it for this request.

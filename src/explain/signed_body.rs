@@ -54,7 +54,7 @@ impl<'t> Trial<'t, '_> {
         self.hints().into_iter().map(|label| self.mistake(label, false, "")).collect()
     }
 
-    /// What is wrong where the signature is right.
+    /// The mistake with a signature that is right.
     fn of_proven(&self) -> impl Iterator<Item = Label> + use<> {
         let head = self.facts.case.head;
         let accepts = self.facts.route.is_none_or(|route| route.accepts(head.method()));
@@ -69,7 +69,7 @@ impl<'t> Trial<'t, '_> {
         found.into_iter().flatten()
     }
 
-    /// What makes the fields unreadable.
+    /// The reason for which the fields cannot be read.
     fn unreadable(&self) -> Label {
         let fields = &self.facts.case.head.fields;
         let values = |name: &&str| fields.named(name).collect::<SmallVec<[&[u8]; 1]>>();
@@ -136,7 +136,7 @@ impl<'t> Trial<'t, '_> {
     }
 }
 
-/// What went wrong, and what to change.
+/// The mistake and its cure, in a sentence each.
 fn sentences(label: Label, scheme: &BodyScheme, key: &str) -> (String, String) {
     let fields = scheme.fields().join(" and ");
     let keys = if scheme.name() == "segment" { "shared_secrets" } else { "verification_keys" };

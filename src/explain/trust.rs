@@ -1,4 +1,4 @@
-//! What a trusted proxy says of the public URL.
+//! The public URL as a trusted proxy states it.
 
 use super::case::Case;
 use crate::http1::{FieldName, Fields};

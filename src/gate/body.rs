@@ -38,6 +38,24 @@ pub trait RequestBody {
 
     /// Returns the number of bytes still to read, if the framing states it.
     fn exact_len(&self) -> Option<u64>;
+
+    /// Returns whether the client has closed its side of the connection, as far as that shows without
+    /// waiting. Asked only when the body is complete.
+    fn is_client_gone(&mut self) -> bool;
+}
+
+impl<B: RequestBody> RequestBody for &mut B {
+    fn poll_data(&mut self, whole: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        (**self).poll_data(whole, cx)
+    }
+
+    fn exact_len(&self) -> Option<u64> {
+        (**self).exact_len()
+    }
+
+    fn is_client_gone(&mut self) -> bool {
+        (**self).is_client_gone()
+    }
 }
 
 /// Returns whether the framing announces more than `limit` bytes.

@@ -21,8 +21,8 @@ use crate::signature::{
     signature_fields, verify,
 };
 
-/// A request for a known route that claims to come from the sender of that route. `S` is the stage: only a
-/// [`Complete`] claim can be judged.
+/// A request for a known route that is not judged yet. `S` is the stage: only a [`Complete`] claim can
+/// be judged.
 #[derive(Debug)]
 pub struct Claim<S> {
     head: Arc<RequestHead>,
@@ -49,7 +49,7 @@ pub struct Complete {
 
 /// Credentials in the head.
 struct Credentials {
-    /// [`Evidence::None`] on a public route, and where it is `observed` to be unusable.
+    /// The signature.
     evidence: Evidence,
     /// The public origin that the request claims.
     origin: ClaimedOrigin,
@@ -70,7 +70,7 @@ enum ClaimedOrigin {
 
 /// The signature in the head, by the route's scheme.
 enum Evidence {
-    /// None: the route is public.
+    /// No usable one: the route is public, or has `enforce = false`.
     None,
     /// `X-Twilio-Signature`.
     Twilio(Signature),
@@ -219,7 +219,8 @@ impl Claim<Complete> {
     }
 }
 
-/// Checks everything that depends on the head alone. The route is public or the request has a signature.
+/// Checks everything that depends on the head alone. The route is public or has `enforce = false`, or the request
+/// has the header of its scheme.
 fn examine(
     head: &RequestHead,
     body: &impl RequestBody,

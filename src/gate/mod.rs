@@ -58,7 +58,7 @@
 //! use gatekeeper::{gate::{Claim, Complete}, limits::Limits, upstream::Forwarder};
 //! use std::net::IpAddr;
 //! async fn forward(forwarder: &Forwarder, claim: Claim<Complete>, peer: Option<IpAddr>, limits: &Limits) {
-//!     let _ = forwarder.send(claim, peer, limits).await;
+//!     let _ = forwarder.send(claim, peer, limits, || false).await;
 //! }
 //! ```
 //!
@@ -66,7 +66,7 @@
 //! use gatekeeper::{gate::Admitted, limits::Limits, upstream::Forwarder};
 //! use std::net::IpAddr;
 //! async fn forward(forwarder: &Forwarder, claim: Admitted, peer: Option<IpAddr>, limits: &Limits) {
-//!     let _ = forwarder.send(claim, peer, limits).await;
+//!     let _ = forwarder.send(claim, peer, limits, || false).await;
 //! }
 //! ```
 //!
@@ -92,8 +92,8 @@
 //! use gatekeeper::{gate::Admitted, limits::Limits, upstream::Forwarder};
 //! use std::net::IpAddr;
 //! async fn twice(forwarder: &Forwarder, admitted: Admitted, peer: Option<IpAddr>, limits: &Limits) {
-//!     let _ = forwarder.send(admitted, peer, limits).await;
-//!     let _ = forwarder.send(admitted, peer, limits).await;
+//!     let _ = forwarder.send(admitted, peer, limits, || false).await;
+//!     let _ = forwarder.send(admitted, peer, limits, || false).await;
 //! }
 //! ```
 //!
@@ -101,8 +101,8 @@
 //! use gatekeeper::{gate::Admitted, limits::Limits, upstream::Forwarder};
 //! use std::net::IpAddr;
 //! async fn twice(forwarder: &Forwarder, first: Admitted, admitted: Admitted, peer: Option<IpAddr>, limits: &Limits) {
-//!     let _ = forwarder.send(first, peer, limits).await;
-//!     let _ = forwarder.send(admitted, peer, limits).await;
+//!     let _ = forwarder.send(first, peer, limits, || false).await;
+//!     let _ = forwarder.send(admitted, peer, limits, || false).await;
 //! }
 //! ```
 

@@ -5,7 +5,7 @@ use memchr::memchr;
 
 use super::Malformed;
 
-/// How the end of a body is found (RFC 9112 §6.3).
+/// The rule that finds the end of a body (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// After this many bytes.

@@ -17,7 +17,7 @@ pub struct ResponseHead {
     is_http10: bool,
 }
 
-/// How the body of a response ends, and whether another response can follow it.
+/// The end of a response's body, and whether another response can follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseFraming {
     /// The end of the body.

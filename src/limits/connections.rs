@@ -53,8 +53,9 @@ impl LimitReached {
     }
 }
 
-/// File descriptors reserved for upstream connections and files: this many, or half of all if less.
-const RESERVED_FDS: usize = 2048;
+/// File descriptors reserved for upstream connections (1,024 in use, as many idle), refused connections
+/// and files: this many, or half of all if less.
+const RESERVED_FDS: usize = 2560;
 /// File descriptors that the process itself holds: listeners, epoll, standard streams.
 const OWN_FDS: usize = 16;
 
@@ -93,7 +94,7 @@ impl ConnectionLimit {
             *count = count.saturating_add(1);
             *count
         });
-        if peer_total > limits.max_connections_per_peer {
+        if peer_total > self.max_per_peer(limits) {
             return Err(LimitReached::Peer);
         }
         if before >= self.max(limits) && !self.evict_idle() {
@@ -110,6 +111,13 @@ impl ConnectionLimit {
 
     fn max(&self, limits: &Limits) -> usize {
         limits.max_connections.min(self.max_by_descriptors)
+    }
+
+    /// Returns the configured limit, reduced in proportion where there are fewer file descriptors than
+    /// `max_connections`: else one peer could take them all.
+    fn max_per_peer(&self, limits: &Limits) -> usize {
+        let (all, max) = (limits.max_connections.max(1), self.max(limits));
+        limits.max_connections_per_peer.saturating_mul(max).div_ceil(all)
     }
 
     /// Evicts the connection that has been parked longest. Returns `false` if none is parked.
@@ -222,11 +230,20 @@ mod tests {
     fn descriptors_are_reserved_for_upstreams() {
         assert_eq!(ConnectionLimit::for_descriptors(64).max_by_descriptors, 16);
         assert_eq!(ConnectionLimit::for_descriptors(1024).max_by_descriptors, 496);
-        assert_eq!(ConnectionLimit::for_descriptors(20_000).max_by_descriptors, 17_952);
+        assert_eq!(ConnectionLimit::for_descriptors(20_000).max_by_descriptors, 17_440);
         let limit = Arc::new(ConnectionLimit::for_descriptors(36));
         let limits = Limits::default();
         let _permits =
             [limit.try_acquire(None, &limits).unwrap(), limit.try_acquire(None, &limits).unwrap()];
         assert_eq!(limit.try_acquire(None, &limits).unwrap_err(), LimitReached::All);
+    }
+    #[test]
+    fn one_peer_has_its_share_of_fewer_connections_than_configured() {
+        let limit = Arc::new(ConnectionLimit::for_descriptors(64)); // 16 connections
+        let limits =
+            Limits { max_connections: 100, max_connections_per_peer: 25, ..Limits::default() };
+        let peer = || limit.try_acquire(Some([192, 0, 2, 1].into()), &limits);
+        let _permits: Vec<_> = (0..4).map(|_| peer().unwrap()).collect();
+        assert_eq!(peer().unwrap_err(), LimitReached::Peer);
     }
 }

@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// What a connection or a request does to the limiters.
+    /// A step that a connection or a request takes with the limiters.
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Connect(usize),

@@ -1,4 +1,4 @@
-//! What the gate listens on: addresses, sockets in the file system, and what systemd passes.
+//! Listeners: on addresses, on sockets in the file system, and those that systemd passes.
 
 use std::{
     fs, io,
@@ -66,7 +66,7 @@ impl Listeners {
         Ok(Self { listeners })
     }
 
-    /// Where they listen, ports resolved.
+    /// Returns their addresses, ports resolved.
     pub fn addresses(&self) -> io::Result<Vec<Listen>> {
         self.listeners.iter().map(Listener::address).collect()
     }

@@ -80,7 +80,7 @@ pub struct BodyKey {
     identity: [u8; 32],
 }
 
-/// What the head of a request says about its signature.
+/// The signature as the head of a request states it.
 #[derive(Debug)]
 pub struct BodySignature {
     /// The signature, decoded.

@@ -302,8 +302,10 @@ impl Registrar<'_> {
             in_flight: self
                 .gauge("gatekeeper_requests_in_flight", "Requests that are not answered yet.")?,
             tunnels: self.gauge("gatekeeper_tunnels", "WebSockets.")?,
-            buffered: self
-                .gauge("gatekeeper_buffered_bytes", "Bytes of request bodies that are held.")?,
+            buffered: self.gauge(
+                "gatekeeper_buffered_bytes",
+                "Bytes that count towards max_buffered_bytes.",
+            )?,
             unenforced_routes: self.gauge(
                 "gatekeeper_unenforced_routes",
                 "Routes that forward unproven requests for now.",

@@ -2,8 +2,8 @@
 //!
 //! Each exchange has one [`Outcome`]. At its end [`Observer::record`] counts it and writes its log
 //! line (and, with the feature `otlp`, exports its span). Counters are exact. Log lines of requests
-//! without a signature are limited to [`MAX_UNSIGNED_LINES`] per second, so that a flood cannot fill
-//! a disk.
+//! without a signature are limited to [`MAX_UNSIGNED_LINES`] per second, so that a flood of them does
+//! not fill a disk.
 
 mod access_log;
 mod explainer;

@@ -7,7 +7,7 @@ use crate::gate::RefusedBody;
 use crate::routes::Table;
 use crate::signature::ProbeKey;
 
-/// What explanations need of a configuration. It can admit nothing.
+/// The part of a configuration that explanations need. It can admit nothing.
 #[derive(Debug)]
 pub struct Knowledge {
     /// The routes.

@@ -79,7 +79,7 @@ impl Attempt {
 const MAX_INTERIM: usize = 32;
 /// Longest head of a response, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
-/// Least and most bytes to read at once for a body.
+/// Least bytes to make space for when a body is read; [`MAX_READ`] is the most.
 const MIN_READ: usize = 8 * 1024;
 
 impl Writing {

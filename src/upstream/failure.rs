@@ -19,10 +19,13 @@ pub enum Failure {
     /// `max_in_flight` requests are in flight.
     #[error("too many requests are in flight")]
     Overloaded,
+    /// The client closed its connection while the gate waited for one to the app. Nothing was sent.
+    #[error("the client is gone")]
+    ClientGone,
 }
 
 impl Failure {
-    /// Every failure, in the order of the documentation.
+    /// Every failure of an app, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::Unreachable, Self::Failed, Self::Timeout, Self::Overloaded];
 
     /// Returns its name in logs and metrics.
@@ -33,6 +36,7 @@ impl Failure {
             Self::Failed => "upstream_failed",
             Self::Timeout => "upstream_timeout",
             Self::Overloaded => "overloaded",
+            Self::ClientGone => "client_gone",
         }
     }
 }

@@ -14,7 +14,12 @@ mod request;
 mod response_body;
 mod tunnel;
 
-use std::{future::Future, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    future::Future,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{sync::mpsc, time::timeout};
 
@@ -78,6 +83,7 @@ impl Forwarder {
 
     /// Forwards the request unchanged and returns the app's response as it begins; its body follows
     /// as the app sends it. A WebSocket handshake that the app accepts yields a tunnel.
+    /// `is_client_gone` is asked after a long wait for a connection.
     ///
     /// # Errors
     /// [`UpstreamError`], when there is no response to return.
@@ -86,6 +92,7 @@ impl Forwarder {
         admitted: Admitted,
         peer: Option<IpAddr>,
         limits: &Limits,
+        mut is_client_gone: impl FnMut() -> bool,
     ) -> impl Future<Output = Result<Box<UpstreamResponse>, UpstreamError>> {
         let permit = self.in_flight_limit.try_acquire(max_in_flight(&admitted, limits));
         let key = PoolKey::new(&admitted);
@@ -95,7 +102,7 @@ impl Forwarder {
         async move {
             let named = |error: UpstreamError| error.at(&key.upstream);
             let permit = permit.ok_or_else(|| named(overloaded()))?;
-            let sent = self.round_trip(&mut request, &key, limits).await;
+            let sent = self.round_trip(&mut request, &key, limits, &mut is_client_gone).await;
             let (head, connection) = sent.map_err(named)?;
             if head.status == 101 {
                 return upgrade(head, connection, &request, limits).map_err(named);
@@ -111,6 +118,7 @@ impl Forwarder {
         request: &mut UpstreamRequest,
         key: &PoolKey,
         limits: &Limits,
+        is_client_gone: &mut impl FnMut() -> bool,
     ) -> Result<(ResponseHead, Box<Connection>), UpstreamError> {
         while !request.is_handshake
             && let Some(mut idle) = self.pool.take(key)
@@ -123,7 +131,7 @@ impl Forwarder {
             }
         }
         // Boxed: keeps the parent future small. A new connection is rare.
-        Box::pin(round_trip_anew(request, key.clone(), limits)).await
+        Box::pin(round_trip_anew(request, key.clone(), limits, is_client_gone)).await
     }
 
     fn response(
@@ -149,6 +157,11 @@ impl Forwarder {
     }
 }
 
+/// A client may close its sending side and still read the response, as `nc` does at the end of its
+/// input. After a wait of this length the close is taken for the client's end, as nginx always takes
+/// it: its caller has heard an error by now, and the app must not act on the request.
+const LONG_WAIT: Duration = Duration::from_millis(250);
+
 fn overloaded() -> UpstreamError {
     UpstreamError::new(Failure::Overloaded, "max_in_flight requests are in flight")
 }
@@ -157,12 +170,17 @@ async fn round_trip_anew(
     request: &mut UpstreamRequest,
     key: PoolKey,
     limits: &Limits,
+    is_client_gone: &mut impl FnMut() -> bool,
 ) -> Result<(ResponseHead, Box<Connection>), UpstreamError> {
     let began = Instant::now();
     let connected = timeout(request.response_timeout, Connection::connect(key, limits));
     let elapsed = |_| UpstreamError::new(Failure::Timeout, "no connection within response_timeout");
     let mut connection = connected.await.map_err(elapsed)??;
-    let left = request.response_timeout.saturating_sub(began.elapsed());
+    let waited = began.elapsed();
+    if waited >= LONG_WAIT && is_client_gone() {
+        return Err(UpstreamError::new(Failure::ClientGone, "the client closed its connection"));
+    }
+    let left = request.response_timeout.saturating_sub(waited);
     match connection.send(request, left).await {
         Attempt::Answered(head) => Ok((head, connection)),
         Attempt::Unsent => {

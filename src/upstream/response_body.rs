@@ -21,7 +21,7 @@ use super::{
 use crate::limits::{CountPermit, Reservation};
 
 /// A response body, streamed as the app sends it. Polling it drives the upstream connection; at its
-/// end the connection returns to the pool. Dropped before its end, it closes the connection.
+/// end the connection returns to the pool, if it is reusable. Dropped before its end, it closes the connection.
 #[derive(Debug)]
 pub struct ResponseBody {
     /// `None` once the body is complete.
@@ -89,7 +89,7 @@ impl ResponseBody {
         data
     }
 
-    /// Gives the connection and the permits back once the response is complete.
+    /// Gives the connection and the permit back once the response is complete.
     fn release_if_complete(&mut self) {
         let complete = self.active.take_if(|active| active.connection.is_response_complete());
         let Some(ActiveBody {

@@ -111,9 +111,11 @@ class Gate(Process):
         return [line for line in lines if line.get("message") == message]
 
     def reasons(self, count):
-        """Why the first `count` requests were refused, in the order in which they ended."""
+        """Why the first `count` requests were refused, in the order in which they began. A refused request
+        is logged a little later, with its mistake."""
         requests = self.wait_for(lambda: self.logged("request")[count - 1 :] and self.logged("request"), "the log")
-        return [line.get("reason") for line in requests[:count]]
+        begun = sorted(requests, key=lambda line: int(line["id"].split("-")[1], 16))
+        return [line.get("reason") for line in begun[:count]]
 
 
 def guarded(port, more="", public_url=f"https://{HOST}"):

@@ -25,7 +25,7 @@ pub(super) struct Hotline {
     calls: Arc<AtomicUsize>,
 }
 
-/// What a caller hears.
+/// The TwiML for a caller.
 const TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Say>Thank you for calling \
 the weather hotline. The temperature in San Francisco is 61 degrees.</Say></Response>\n";
 
@@ -48,7 +48,7 @@ impl Hotline {
         self.address
     }
 
-    /// How many requests it has seen.
+    /// Returns the number of requests that it has received.
     pub(super) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }

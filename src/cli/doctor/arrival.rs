@@ -21,7 +21,7 @@ const GATE_LINES: [&[u8]; 3] =
 const PASS_HOST: &str = "let the proxy pass it on (nginx: proxy_set_header Host $http_host; Caddy: no \
                          header_up Host; ngrok: no --host-header)";
 
-/// What came back, and what arrived at the gate.
+/// The answer, and the request as it arrived at the gate.
 pub(super) struct Seen {
     pub(super) answer: io::Result<Answer>,
     pub(super) arrival: Option<Arrival>,

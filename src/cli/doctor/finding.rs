@@ -21,10 +21,10 @@ pub(super) enum Grade {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) grade: Grade,
-    /// What was checked.
+    /// The name of the check.
     pub(super) check: &'static str,
     pub(super) says: String,
-    /// What to change; it may have several lines.
+    /// The cure; it may have several lines.
     pub(super) cure: Option<String>,
 }
 

@@ -42,6 +42,10 @@ impl RequestBody for Whole {
     fn exact_len(&self) -> Option<u64> {
         u64::try_from(self.0.len()).ok()
     }
+
+    fn is_client_gone(&mut self) -> bool {
+        false
+    }
 }
 
 pub(super) fn judge(

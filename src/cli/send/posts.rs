@@ -27,7 +27,7 @@ pub(in crate::cli) struct Post {
     pub(in crate::cli) body: Vec<u8>,
 }
 
-/// Who signs it.
+/// The signer.
 enum Sender {
     SendGrid,
     Segment,

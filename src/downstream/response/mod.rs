@@ -30,7 +30,7 @@ pub(super) struct Response {
     exchange: Exchange,
 }
 
-/// What is sent.
+/// The source of the body.
 enum Payload {
     /// One constant line of the gate's own.
     Line(&'static str, Retry),
@@ -81,10 +81,10 @@ pub(super) fn refusal(reason: Refusal, statuses: Statuses, exchange: Exchange) -
     Response { closes, ..line(status, text, exchange) }
 }
 
-/// Returns the response to a proven request that the app did not answer.
+/// Returns the response to an admitted request that got none from the app.
 pub(super) fn failure(failure: Failure, exchange: Exchange) -> Response {
     match failure {
-        Failure::Unreachable | Failure::Failed => {
+        Failure::Unreachable | Failure::Failed | Failure::ClientGone => {
             line(StatusCode::BAD_GATEWAY, "The app did not answer\n", exchange)
         }
         Failure::Timeout => {

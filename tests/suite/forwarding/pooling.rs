@@ -173,3 +173,22 @@ fn app_restart_loses_no_request() {
     assert_eq!(client.response().status, 200);
     assert_eq!(latin1(&upstream.only().body), "n=2");
 }
+
+/// The caller of a client that gave up has heard an error: the app must not act on the request.
+#[test]
+fn request_whose_client_left_while_the_gate_waited_for_the_app_is_not_sent() {
+    let upstream = Upstream::start();
+    let address = upstream.address();
+    let gate = Gate::with(&upstream, "[limits]\nconnect_retry = \"5s\"");
+    drop(upstream);
+    let (mut leaver, mut stayer) = (gate.connect(), gate.connect());
+    let left = Message::form("/left", "n=1").signed();
+    leaver.send(&left.bytes());
+    stayer.send(&Message::form("/stayed", "n=2").signed().bytes());
+    thread::sleep(Duration::from_millis(400));
+    drop(leaver);
+    let upstream = Upstream::start_at(address);
+    assert_eq!(stayer.response().status, 200);
+    assert_eq!(gate.outcome_of(&left).verdict(), "abandoned");
+    assert_eq!(latin1(&upstream.only().body), "n=2");
+}
