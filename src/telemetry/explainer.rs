@@ -30,6 +30,9 @@ const MAX_QUEUED: usize = 32;
 const MAX_QUEUED_BYTES: usize = 1 << 20;
 /// Rest after a search, as a multiple of its duration: a quarter of one core at most.
 const REST: u32 = 3;
+/// The thread's nice value: a tenth of what a request's thread gets of a contended core.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 /// Most time that [`Explainer::flush`] waits.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -144,6 +147,7 @@ impl Explainer {
     }
 
     fn run(&self) {
+        lower_priority();
         loop {
             let (mut job, is_closing) = self.queue.take();
             let began = Instant::now();
@@ -155,6 +159,15 @@ impl Explainer {
             drop(job);
             self.queue.rest(began.elapsed().saturating_mul(REST));
         }
+    }
+}
+
+/// Lets requests go first where both want a core. On Linux the priority is that of this thread alone
+/// (setpriority(2), NPTL); elsewhere it would be the process's.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "cannot lower the priority of the thread that explains");
     }
 }
 
