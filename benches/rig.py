@@ -296,9 +296,11 @@ def workshop():
 
 
 def gate_config(directory, port, upstream, extra="", tokens=f'auth_tokens = ["{TOKEN}"]'):
+    # Explanations of refusals are off the path of a request, and their thread would be counted too.
     path = directory / "gate.toml"
     path.write_text(
         f"""listen = "127.0.0.1:{port}"
+explain = false
 public_url = "{ORIGIN}"
 upstream = "http://127.0.0.1:{upstream}"
 {tokens}

@@ -2,7 +2,7 @@
 # `gatekeeper doctor` behind Caddy and nginx with TLS: with the right public_url, and with each wrong
 # one. The fronts' mistakes are sites of their own.
 source "$(dirname "$0")/common.sh"
-source "$(dirname "$0")/servers.sh"
+source "$test_folder/servers.sh"
 need_gatekeeper
 name=hooks.example.com
 

@@ -2,7 +2,7 @@
 # TLS in front of the gate, with the shipped files: starts Caddy and nginx. ngrok's agent is not
 # available here, so the gate gets requests like those that it forwards.
 source "$(dirname "$0")/common.sh"
-source "$(dirname "$0")/servers.sh"
+source "$test_folder/servers.sh"
 need_gatekeeper
 name=hooks.example.com
 

@@ -146,7 +146,7 @@ class Gate:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             # The threshold as in deploy/systemd: docs/operations.md says why.
-            env={"GATEKEEPER_LOG": "warn,gatekeeper=info", "MALLOC_MMAP_THRESHOLD_": "131072"},
+            env={"GATEKEEPER_LOG": "warn,gatekeeper=info", "MALLOC_MMAP_THRESHOLD_": "1048576"},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
         )
         self.log = pathlib.Path(self.folder.name, "log").open("wb")
